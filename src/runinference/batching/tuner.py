@@ -1,0 +1,122 @@
+"""How large a batch should be: learnt from the batches themselves."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+_GAIN_WORTH_DOUBLING = 0.05
+_SAMPLES = 5
+_SLOW_BATCH_S = 2.0
+_LARGE_BATCH_BYTES = 64 << 20
+_MEMORY_MARGIN = 0.1
+_BATCHES_UNTIL_MEMORY_IS_TRIED_AGAIN = 200
+
+
+class SizeTuner:
+    """Doubles the size until throughput stops growing, and backs off where memory ends.
+
+    The size counts rows or, for variable-length input, padded area; the tuner calls either a unit. It grows while a
+    doubling gains 5 % or more in units per second. One doubling that gains less may be noise, so two in a row are
+    needed to settle on the size before them. After an out-of-memory error it searches between the largest size
+    that fitted and the smallest that did not, and tries larger ones again much later, when memory may be free again.
+
+    Attributes:
+        size: Units for the next batch.
+        reason: Why it is this size, in words.
+        settled: Whether the size has stopped growing.
+
+    Args:
+        start: First size.
+        smallest: Never go below this, unless memory does not suffice.
+        largest: Never go above this.
+        fixed: Do not tune, but still back off where memory ends.
+    """
+
+    def __init__(self, start: int, smallest: int = 1, largest: int = 16384, fixed: bool = False) -> None:
+        self.size = max(smallest, min(start, largest))
+        self.settled = fixed
+        self.reason = "set by the handler's options" if fixed else "still growing"
+        self._largest = largest
+        self._best_size = self.size
+        self._best_rate = 0.0
+        self._misses = 0
+        self._samples: list[float] = []
+        self._warm = False
+        self._fitted = 0
+        self._failed: int | None = None
+        self._since_failure = 0
+
+    @property
+    def limited_by_memory(self) -> bool:
+        """Whether a larger size ran out of memory."""
+        return self._failed is not None
+
+    def record(self, units: int, seconds: float, nbytes: int = 0) -> None:
+        """Takes note that a batch of `units`, holding `nbytes` of examples, took `seconds`."""
+        self._fitted = max(self._fitted, units)
+        if self._failed is not None:
+            self._since_failure += 1
+            if self.settled and self._since_failure >= _BATCHES_UNTIL_MEMORY_IS_TRIED_AGAIN:
+                self._try_memory_again()
+        if self.settled or units < 0.9 * self.size or seconds <= 0:
+            return
+        if not self._warm:  # The first batch of a size pays for new buffers, caches and compiled shapes.
+            self._warm = True
+            return
+        self._samples.append(units / seconds)
+        if len(self._samples) >= _SAMPLES or seconds * len(self._samples) > _SLOW_BATCH_S:
+            self._judge(median(self._samples), seconds, nbytes)
+
+    def out_of_memory(self, units: int) -> None:
+        """Takes note that a batch of `units` did not fit into memory."""
+        if self._failed is None or units < self._failed:
+            self._failed = units
+        self._since_failure = 0
+        self._best_rate, self._misses = 0.0, 0
+        self._move_to(max(1, units // 2, self._fitted if self._fitted < units else 0))
+        self.settled = False
+        self.reason = f"{units:,} ran out of memory"
+
+    def _judge(self, rate: float, seconds: float, nbytes: int) -> None:
+        gain = rate / self._best_rate - 1 if self._best_rate else math.inf
+        if gain >= _GAIN_WORTH_DOUBLING:
+            self._best_size, self._best_rate, self._misses = self.size, rate, 0
+        else:
+            self._misses += 1
+        if self._misses == 2:
+            self._settle(self._best_size, f"doubling {self._best_size:,} gained less than 5 %")
+        elif seconds > _SLOW_BATCH_S:
+            self._settle(self.size, f"a batch takes {seconds:.1f} s")
+        elif nbytes > _LARGE_BATCH_BYTES:
+            self._settle(self.size, f"a batch holds {nbytes / 1e6:,.0f} MB")
+        else:
+            self._grow()
+
+    def _grow(self) -> None:
+        if self._failed is not None:
+            if self._failed - self.size <= max(1, _MEMORY_MARGIN * self.size):
+                self._settle(self.size, f"{self._failed:,} ran out of memory")
+                return
+            self._move_to(min(2 * self.size, (self.size + self._failed) // 2))
+        elif self.size >= self._largest:
+            self._settle(
+                self._best_size, "the largest size allowed" if self._misses == 0 else "larger gained less than 5 %"
+            )
+        else:
+            self._move_to(min(2 * self.size, self._largest))
+
+    def _try_memory_again(self) -> None:
+        self._failed = None
+        self._since_failure = 0
+        self.settled = False
+        self._best_rate = 0.0
+        self._misses = 0
+        self._samples, self._warm = [], True
+
+    def _move_to(self, size: int) -> None:
+        self.size = size
+        self._samples, self._warm = [], False
+
+    def _settle(self, size: int, reason: str) -> None:
+        self.size, self.settled, self.reason = size, True, reason

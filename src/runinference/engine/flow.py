@@ -1,0 +1,136 @@
+"""One pass of rows through the engine: read, prepare, batch, infer, finish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from runinference.batching import Batch, Batcher
+from runinference.engine.feed import Feed
+from runinference.engine.lane import Lane
+from runinference.engine.overlap import OverlapChoice
+from runinference.engine.stages import Outcome, Stages
+
+
+class Flow:
+    """Turns the rows of a feed into outcomes, one for each batch.
+
+    The steps form a chain of generators. As they are, everything happens in the thread that asks for the next
+    outcome, and nothing is handed over. Where overlapping pays, the model's part of the chain is moved into a thread
+    and pre- and post-processing into a pool, and may be moved back; the generators go on where they were.
+
+    Args:
+        feed: Where prepared rows come from.
+        batcher: Forms the batches.
+        stages: What is done to them.
+        infer: Runs the model on a batch.
+        observe: Told of each finished outcome, in the thread that asked for it.
+        size_settled: Whether the size of batches has stopped changing.
+        workers: Threads for pre- and post-processing: 0 keeps everything in one thread, `None` decides from timings.
+        default_workers: How many threads to use where `workers` does not say.
+        stopped: Whether to stop.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        batcher: Batcher,
+        stages: Stages,
+        infer: Callable[[Batch], Outcome],
+        observe: Callable[[Outcome, bool], None],
+        size_settled: Callable[[], bool],
+        workers: int | None,
+        default_workers: int,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._feed = feed
+        self._batcher = batcher
+        self._stages = stages
+        self._infer = infer
+        self._observe = observe
+        self._size_settled = size_settled
+        self._threads = workers or default_workers
+        self._choice = OverlapChoice() if workers is None else None
+        self._overlap = bool(workers)
+        self._stopped = stopped
+        self._pool: ThreadPoolExecutor | None = None
+        self._lane: Lane[Outcome | Future[Outcome]] | None = None
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """The finished outcomes, in the order in which their batches were formed.
+
+        Raises:
+            Exception: What the source raised, after the outcomes of all rows before.
+        """
+        try:
+            inferred = self._inferred()
+            while True:
+                if self._overlap:
+                    yield from self._overlapped(inferred)
+                    if self._overlap:
+                        break
+                else:
+                    outcome = next(inferred, None)
+                    if outcome is None:
+                        break
+                    yield from self._let_go(self._stages.finish(outcome))
+            if self._feed.error is not None and not self._stopped():
+                raise self._feed.error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the threads of this flow."""
+        self._feed.close()
+        if self._lane is not None:
+            self._lane.close()
+            self._lane = None
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def _inferred(self) -> Iterator[Outcome]:
+        feed, batcher = self._feed, self._batcher
+        while not self._stopped():
+            now = time.monotonic()
+            batch = batcher.flush() if feed.ended else batcher.poll(now)
+            if batch is not None:
+                outcome = self._infer(batch)
+                outcome.queue_wait_s = max(0.0, now - batch.since)
+                outcome.timings.wait, outcome.timings.preprocess = feed.wait_s, feed.prepare_s
+                feed.wait_s = feed.prepare_s = 0.0
+                yield outcome
+            elif feed.ended:
+                return
+            else:
+                prepared, arrived = feed.take(batcher.room, batcher.next_deadline())
+                if prepared.failures:
+                    yield Outcome.of_failures(prepared.failures)
+                batcher.add(prepared.rows, arrived)
+
+    def _overlapped(self, inferred: Iterator[Outcome]) -> Iterator[Outcome]:
+        if self._pool is None and (self._stages.prepares or self._stages.finishes):
+            self._pool = ThreadPoolExecutor(self._threads, "runinference-work")
+        pool = self._pool
+        self._feed.pool, self._feed.pool_threads = (pool if self._stages.prepares else None), self._threads
+        finishing = (pool.submit(self._stages.finish, o) for o in inferred) if pool is not None else inferred
+        self._lane = lane = Lane[Outcome | Future[Outcome]](finishing)
+        for item in lane:
+            yield from self._let_go(item.result() if isinstance(item, Future) else item)
+            if not self._overlap:
+                lane.stop()
+        lane.close()
+        self._feed.pool = None
+        if lane.exhausted:
+            self._overlap = True
+
+    def _let_go(self, outcome: Outcome) -> Iterator[Outcome]:
+        self._observe(outcome, self._overlap)
+        start = time.monotonic()
+        yield outcome
+        if self._choice is not None:
+            now = time.monotonic()
+            outcome.timings.consumer = now - start
+            self._choice.record(len(outcome.rows), outcome.timings, now, self._size_settled())
+            self._overlap = self._choice.overlap

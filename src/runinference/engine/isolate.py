@@ -1,0 +1,137 @@
+"""Finds the rows of a batch that fail, so that only they are set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from runinference.batching import Rows
+from runinference.errors import ModelFaultError, is_out_of_memory, is_transient
+from runinference.prediction import qualified_name
+
+_FAILURES_THAT_MAKE_A_FAULT = 16
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A row that failed alone: the row, its exception, and how often it was tried alone."""
+
+    row: Rows
+    error: Exception
+    attempts: int
+
+
+@dataclass(slots=True)
+class Isolated:
+    """What came of a batch.
+
+    Attributes:
+        stop_at_first: Look no further than the first row that fails.
+        worked: The parts that worked with their outputs, in the order of the rows.
+        failed: The rows that failed, in the order of the rows.
+        calls: How often the model was called.
+        retried: Whether any call was tried again.
+        out_of_memory: Rows of the smallest part that did not fit into memory; `None` where all did.
+    """
+
+    stop_at_first: bool
+    worked: list[tuple[Rows, Any]] = field(default_factory=list)
+    failed: list[FailedRow] = field(default_factory=list)
+    calls: int = 0
+    retried: bool = False
+    out_of_memory: Rows | None = None
+
+
+class Isolator:
+    """Runs batches and splits one that fails until the rows that fail stand alone.
+
+    A lone bad row among n costs at most 2·log2(n) more calls: of the two halves of a failing part at least one fails,
+    so where the first works the second is split without being tried. What may succeed when it is tried again is
+    tried again, as a whole batch and as a single row, with growing pauses.
+
+    As long as no row has ever worked, many failures of one kind mean that the model fails and not its rows; that is
+    raised instead of setting the whole input aside row by row.
+
+    Args:
+        call: Runs the model on rows and returns its outputs.
+        retries: How often a call that may succeed is tried again.
+        pause: Waits so many seconds.
+    """
+
+    def __init__(self, call: Callable[[Rows], Any], retries: int, pause: Callable[[float], Any]) -> None:
+        self._call = call
+        self._retries = retries
+        self._pause = pause
+        self._ever_worked = False
+        self._failures: list[type[Exception]] = []
+
+    def run(self, rows: Rows, stop_at_first: bool = False) -> Isolated:
+        """Runs `rows`, of which there is at least one.
+
+        Args:
+            rows: The batch.
+            stop_at_first: Look no further than the first row that fails.
+
+        Raises:
+            ModelFaultError: The model fails as a whole.
+        """
+        found = Isolated(stop_at_first)
+        self._run(rows, found, retries=self._retries)
+        return found
+
+    def _run(self, rows: Rows, found: Isolated, retries: int = 0) -> bool:
+        error, attempts = self._try(rows, found, self._retries if len(rows) == 1 else retries)
+        if error is None:
+            return True
+        out_of_memory = is_out_of_memory(error)
+        if out_of_memory:
+            found.out_of_memory = rows
+        if len(rows) > 1:
+            self._split(rows, found, one_must_fail=not out_of_memory and not is_transient(error))
+        else:
+            found.failed.append(FailedRow(rows, error, attempts))
+            self._raise_if_all_fail(error)
+        return False
+
+    def _split(self, rows: Rows, found: Isolated, one_must_fail: bool) -> None:
+        middle = len(rows) // 2
+        first, second = rows.cut(0, middle), rows.cut(middle, len(rows))
+        first_worked = self._run(first, found)
+        if found.failed and found.stop_at_first:
+            return
+        if first_worked and one_must_fail and len(second) > 1:
+            self._split(second, found, one_must_fail)
+        else:
+            self._run(second, found)
+
+    def _try(self, rows: Rows, found: Isolated, retries: int) -> tuple[Exception | None, int]:
+        attempts = 0
+        while True:
+            attempts += 1
+            found.calls += 1
+            try:
+                outputs = self._call(rows)
+            except ModelFaultError:
+                raise
+            except Exception as error:
+                if attempts > retries or not is_transient(error):
+                    return error, attempts
+                found.retried = True
+            else:
+                self._ever_worked = True
+                found.worked.append((rows, outputs))
+                return None, attempts
+            self._pause(min(_FIRST_PAUSE_S * 2 ** (attempts - 1), _LONGEST_PAUSE_S))
+
+    def _raise_if_all_fail(self, error: Exception) -> None:
+        if self._ever_worked:
+            return
+        self._failures.append(type(error))
+        if len(self._failures) >= _FAILURES_THAT_MAKE_A_FAULT and len(set(self._failures)) == 1:
+            raise ModelFaultError(
+                f"The model fails on every row: the first {len(self._failures)} that were tried alone all failed, "
+                f"the last with {qualified_name(type(error))}: {error}"
+            ) from error

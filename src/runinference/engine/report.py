@@ -1,0 +1,101 @@
+"""What the metrics learn from each batch and each loaded model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from runinference.batching import Limit
+from runinference.engine.stages import Outcome
+from runinference.metrics import Metrics
+from runinference.models.size import count_array_bytes
+from runinference.models.store import Loaded
+
+
+class Reporter:
+    """Records batches, failures and model loads.
+
+    Args:
+        metrics: Where they are recorded.
+        handler: Asked for the bytes of its model.
+        limit: Asked for the batch size that was settled on.
+    """
+
+    def __init__(self, metrics: Metrics, handler: Any, limit: Limit) -> None:
+        self._metrics = metrics
+        self._handler = handler
+        self._limit = limit
+        self._started = time.monotonic()
+        self._ended: float | None = None
+        self._rows = 0
+        self._overlapped = False
+
+    def loaded(self, loaded: Loaded) -> None:
+        """Records that the model was loaded."""
+        count = getattr(self._handler, "get_model_bytes", None)
+        nbytes = count(loaded.model) if count is not None else None
+        self._metrics.record(
+            {},
+            {
+                "load_model_latency_milli_secs": loaded.load_s * 1e3,
+                "model_byte_size": count_array_bytes(loaded.model) if nbytes is None else nbytes,
+            },
+        )
+
+    def batch(self, outcome: Outcome, overlapped: bool) -> None:
+        """Records an outcome."""
+        counts: dict[str, int] = {}
+        observations: dict[str, float] = {}
+        if outcome.failures:
+            counts["failed_examples"] = len(outcome.failures)
+            for failure in outcome.failures:
+                name = f"failed_examples_{failure.stage}"
+                counts[name] = counts.get(name, 0) + 1
+        batch, isolated, timings = outcome.batch, outcome.isolated, outcome.timings
+        if batch is not None and isolated is not None:
+            rows = len(batch.rows)
+            inferred = rows - len(isolated.failed)
+            counts |= {
+                "num_inferences": inferred,
+                "inference_calls": isolated.calls,
+                f"batches_flushed_{batch.reason}": 1,
+            }
+            if isolated.failed:
+                counts["failed_batches_counter"] = 1
+            if isolated.retried:
+                counts["retried_batches"] = 1
+            if isolated.out_of_memory is not None:
+                counts["out_of_memory_batches"] = 1
+            if batch.padded:
+                counts |= {"real_tokens": batch.real, "padded_tokens": batch.padded}
+            observations = {
+                "batch_size": rows,
+                "msec_per_batch": (timings.preprocess + timings.inference + timings.postprocess) * 1e3,
+                "inference_batch_latency_micro_secs": timings.inference * 1e6,
+                "inference_request_batch_size": rows,
+                "inference_request_batch_byte_size": outcome.num_bytes,
+                "queue_wait_micro_secs": outcome.queue_wait_s * 1e6,
+                "batch_fill_ratio": batch.fill,
+            }
+            if timings.preprocess:
+                observations["preprocess_micro_secs"] = timings.preprocess * 1e6
+            if timings.postprocess:
+                observations["postprocess_micro_secs"] = timings.postprocess * 1e6
+            self._rows += inferred
+        self._metrics.record(counts, observations)
+        self._overlapped = overlapped
+
+    def end(self) -> None:
+        """Stops the clock."""
+        self._ended = self._ended or time.monotonic()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Records what holds at this moment."""
+        elapsed = (self._ended or time.monotonic()) - self._started
+        tuner = self._limit.tuner
+        self._metrics.set("elapsed_secs", elapsed)
+        self._metrics.set("throughput_rows_per_sec", self._rows / elapsed if elapsed else 0.0)
+        self._metrics.set("tuned_batch_size", tuner.size)
+        self._metrics.set("batch_size_reason", tuner.reason)
+        self._metrics.set("execution_mode", "overlapped" if self._overlapped else "inline")

@@ -1,0 +1,305 @@
+"""What is done to a batch: pre-processing, inference and post-processing, with the failing rows set aside."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runinference.batching import Batch, Rows
+from runinference.batching.blocks import join, pick
+from runinference.batching.zipped import Zipped
+from runinference.engine.isolate import Isolated, Isolator
+from runinference.engine.plan import Plan
+from runinference.engine.timeout import TimeLimit
+from runinference.engine.timings import Timings
+from runinference.errors import ConfigurationError, OutputCountError
+from runinference.keyed import is_keyed, not_a_pair
+from runinference.prediction import Failure, Stage
+
+_FAILED = object()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a batch.
+
+    Attributes:
+        rows: The rows that worked.
+        results: Their results: a list, or an array of a handler that takes blocks.
+        failures: The rows that were set aside.
+        batch: The batch that they were, unless they failed before they came into one.
+        isolated: How the model's part of the batch went.
+        num_bytes: Bytes of the examples.
+        queue_wait_s: How long its oldest row waited for the batch to be formed, in seconds.
+        timings: Where the time went.
+    """
+
+    rows: Rows
+    results: Any
+    failures: list[Failure]
+    batch: Batch | None = None
+    isolated: Isolated | None = None
+    num_bytes: int = 0
+    queue_wait_s: float = 0.0
+    timings: Timings = field(default_factory=Timings)
+
+    @classmethod
+    def of_failures(cls, failures: list[Failure]) -> Outcome:
+        """Rows that failed before they came into a batch."""
+        return cls(Rows([], range(0)), [], failures)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Rows that are ready for batching, with those that failed on the way and the seconds that it took."""
+
+    rows: Rows
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Stages:
+    """The three steps of a handler, each taking rows and giving back what worked and what failed.
+
+    Args:
+        plan: The handler.
+        inference_args: Extra arguments for the model.
+        model: Gives the loaded model.
+        retries: How often a call that may succeed is tried again.
+        pause: Waits so many seconds.
+        time_limit: Ends a call that takes too long; `None` lets it run.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        inference_args: dict[str, Any] | None,
+        model: Callable[[], Any],
+        retries: int,
+        pause: Callable[[float], Any],
+        time_limit: TimeLimit | None,
+    ) -> None:
+        self._plan = plan
+        self._inference_args = inference_args
+        self._model = model
+        self._time_limit = time_limit
+        self._pass_arguments = _takes_inference_args(plan, inference_args)
+        self._isolator = Isolator(self._call, retries, pause)
+        self._changes = bool(plan.preprocess or plan.pair_preprocess)
+        self._checks = self._changes or plan.keys == "all"
+        self.prepares = self._checks or plan.sizes is not None
+        self.finishes = bool(plan.postprocess or plan.pair_postprocess)
+
+    def prepare(self, rows: Rows) -> Prepared:
+        """Pre-processes each row and measures it, where the batch policy asks for its weight or length."""
+        if not self.prepares:
+            return Prepared(rows)
+        if self._plan.prebatched:
+            return self._prepare_whole(rows)
+        start = time.perf_counter()
+        failures: list[Failure] = []
+        ready: list[Any] = []
+        sizes: list[int] | None = None if self._plan.sizes is None else []
+        kept: list[int] = []
+        for position, row in enumerate(rows.data):
+            try:
+                prepared = self._prepare(row) if self._checks else row
+                if sizes is not None:
+                    sizes.append(self._size(prepared))
+            except Exception as error:
+                failures.append(self._failure(error, rows, position, "preprocess"))
+            else:
+                ready.append(prepared)
+                kept.append(position)
+        originals = rows.originals if rows.originals is not None or not self._changes else rows.data
+        index = rows.index
+        if failures:
+            index = [index[position] for position in kept]
+            originals = None if originals is None else pick(originals, kept)
+        return Prepared(Rows(ready, index, originals, sizes), failures, time.perf_counter() - start)
+
+    def infer(self, batch: Batch, stop_at_first: bool = False) -> Outcome:
+        """Runs the model on a batch; rows that fail are set aside.
+
+        Args:
+            batch: The batch.
+            stop_at_first: Look no further than the first row that fails.
+
+        Raises:
+            ModelFaultError: The model fails as a whole.
+        """
+        rows = batch.rows
+        self._model()  # Loading is not part of the time of the first batch.
+        start = time.perf_counter()
+        isolated = self._isolator.run(rows, stop_at_first)
+        timings = Timings(inference=time.perf_counter() - start)
+        num_bytes = self._num_bytes(rows)
+        if not isolated.failed:
+            worked = isolated.worked
+            results = worked[0][1] if len(worked) == 1 else join([part for _, part in worked])
+            return Outcome(rows, results, [], batch, isolated, num_bytes, timings=timings)
+        failures = [self._failure(f.error, f.row, 0, "inference", attempts=f.attempts) for f in isolated.failed]
+        good = Rows.join([part for part, _ in isolated.worked]) if isolated.worked else rows.cut(0, 0)
+        results = join([part for _, part in isolated.worked]) if isolated.worked else []
+        return Outcome(good, results, failures, batch, isolated, num_bytes, timings=timings)
+
+    def finish(self, outcome: Outcome) -> Outcome:
+        """Post-processes each result."""
+        if not self.finishes:
+            return outcome
+        start = time.perf_counter()
+        done: list[Any] = []
+        kept: list[int] = []
+        for position, result in enumerate(outcome.results):
+            try:
+                done.append(self._finish(result))
+            except Exception as error:
+                outcome.failures.append(self._failure(error, outcome.rows, position, "postprocess"))
+            else:
+                kept.append(position)
+        if len(kept) < len(outcome.rows):
+            outcome.rows = outcome.rows.pick(kept)
+        outcome.results = done
+        outcome.timings.postprocess = time.perf_counter() - start
+        return outcome
+
+    def close(self) -> None:
+        """Ends the thread of timed calls."""
+        if self._time_limit is not None:
+            self._time_limit.close()
+
+    def _prepare_whole(self, rows: Rows) -> Prepared:
+        """Pre-processes a ready-made batch as a whole; where that fails, all its rows do."""
+        start = time.perf_counter()
+        try:
+            data = rows.data
+            for fn in (*self._plan.pair_preprocess, *self._plan.preprocess):
+                data = _not_none(fn(data), fn)
+            if len(data) != len(rows):
+                raise ValueError(f"Pre-processing made {len(data):,} rows out of a batch of {len(rows):,}")
+        except Exception as error:
+            failures = [self._failure(error, rows, position, "preprocess") for position in range(len(rows))]
+            return Prepared(rows.cut(0, 0), failures, time.perf_counter() - start)
+        return Prepared(Rows(data, rows.index, rows.data), [], time.perf_counter() - start)
+
+    def _prepare(self, row: Any) -> Any:
+        for fn in self._plan.pair_preprocess:
+            row = _not_none(fn(row), fn)
+        if self._plan.keys == "none" or not self._is_pair(row):
+            for fn in self._plan.preprocess:
+                row = _not_none(fn(row), fn)
+            return row
+        key, example = row
+        for fn in self._plan.preprocess:
+            example = _not_none(fn(example), fn)
+        return key, example
+
+    def _finish(self, result: Any) -> Any:
+        if self._plan.keys == "none" or not is_keyed(result):
+            for fn in self._plan.postprocess:
+                result = fn(result)
+        else:
+            key, prediction = result
+            for fn in self._plan.postprocess:
+                prediction = fn(prediction)
+            result = (key, prediction)
+        for fn in self._plan.pair_postprocess:
+            result = fn(result)
+        return result
+
+    def _is_pair(self, row: Any) -> bool:
+        if is_keyed(row):
+            return True
+        if self._plan.keys == "all":
+            raise not_a_pair(row)
+        return False
+
+    def _size(self, row: Any) -> int:
+        assert self._plan.sizes is not None
+        return self._plan.sizes(row[1] if self._plan.keys != "none" and is_keyed(row) else row)
+
+    def _call(self, rows: Rows) -> Any:
+        data, keyed = rows.data, None
+        if self._plan.keys != "none":
+            keyed = [is_keyed(row) for row in data]
+            data = [row[1] if pair else row for row, pair in zip(data, keyed, strict=True)]
+        outputs = self._run(data) if self._time_limit is None else self._time_limit.run(lambda: self._run(data))
+        if len(outputs) != len(rows):
+            raise OutputCountError(
+                f"{type(self._plan.handler).__name__} returned {len(outputs):,} predictions for a batch of "
+                f"{len(rows):,} rows (rows {rows.index[0]:,} to {rows.index[-1]:,} of the input); "
+                "it must return one for each row, in their order"
+            )
+        if keyed is None:
+            return outputs
+        if all(keyed):
+            return Zipped(tuple, ([row[0] for row in rows.data], outputs))
+        return [
+            (row[0], output) if pair else output for row, pair, output in zip(rows.data, keyed, outputs, strict=True)
+        ]
+
+    def _run(self, data: Any) -> Any:
+        handler, model = self._plan.handler, self._model()
+        # A copy for each call: a handler that takes its arguments out of the dict must find them there again.
+        arguments = (dict(self._inference_args) if self._inference_args else None,) if self._pass_arguments else ()
+        if self._plan.takes_blocks and not isinstance(data, list):
+            return handler.run_inference_on_block(data, model, *arguments)
+        return _as_list(handler.run_inference(data, model, *arguments), handler)
+
+    def _num_bytes(self, rows: Rows) -> int:
+        data = rows.data
+        if not isinstance(data, list):
+            nbytes = getattr(data, "nbytes", None)
+            return int(nbytes) if nbytes is not None else self._plan.num_bytes(data)
+        if self._plan.keys != "none":
+            data = [row[1] if is_keyed(row) else row for row in data]
+        return self._plan.num_bytes(data)
+
+    def _failure(self, error: Exception, rows: Rows, position: int, stage: Stage, attempts: int = 1) -> Failure:
+        example = rows.original(position)
+        key = None
+        if self._plan.keys != "none" and is_keyed(example):
+            key, example = example
+        return Failure.from_exception(
+            error,
+            example=example,
+            key=key,
+            index=rows.index[position],
+            stage=stage,
+            attempts=attempts,
+            model_id=self._plan.model_id(),
+        )
+
+
+def _as_list(outputs: Any, handler: Any) -> Sequence[Any]:
+    if isinstance(outputs, (list, Zipped)):
+        return outputs
+    if outputs is None or isinstance(outputs, (Mapping, str, bytes)):
+        raise OutputCountError(
+            f"{type(handler).__name__} returned {type(outputs).__name__} for a batch; "
+            "it must return one prediction for each row, in their order"
+        )
+    return list(outputs)
+
+
+def _takes_inference_args(plan: Plan, inference_args: dict[str, Any] | None) -> bool:
+    try:
+        parameters = inspect.signature(plan.handler.run_inference).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes = len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if inference_args and not takes:
+        raise ConfigurationError(
+            f"{type(plan.handler).__name__}.run_inference takes no inference_args, but got {inference_args!r}"
+        )
+    return takes
+
+
+def _not_none(value: Any, fn: Callable[[Any], Any]) -> Any:
+    if value is None:
+        raise TypeError(f"The pre-processing function {getattr(fn, '__name__', fn)!r} returned nothing")
+    return value

@@ -1,0 +1,118 @@
+"""Every exception that this package raises.
+
+    RunInferenceError
+    ├── ConfigurationError (ValueError)     the handler, an option or an argument cannot work; raised before any row is read
+    ├── MissingDependencyError (ImportError) an optional package is absent; says what to install
+    ├── ModelLoadError                      the model is missing, damaged or of another kind
+    ├── InferenceError                      a row failed and no `on_failure` was given
+    ├── ModelFaultError                     the model as a whole fails, not one of its rows
+    │   └── OutputCountError                as many predictions as rows were expected
+    ├── InferenceTimeoutError (TimeoutError) a batch took longer than `timeout_s`
+    ├── DataError                           the input cannot be read or the output cannot be written
+    └── EngineClosedError                   the engine was used after `close()`
+
+`TransientError` is a mix-in: an exception that carries it may succeed when tried again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runinference.prediction import Failure
+
+
+class RunInferenceError(Exception):
+    """Base of every exception that this package raises."""
+
+
+class ConfigurationError(RunInferenceError, ValueError):
+    """The handler, an option or an argument cannot work; raised before any row is read."""
+
+
+class MissingDependencyError(RunInferenceError, ImportError):
+    """An optional package is absent.
+
+    Args:
+        package: The package that could not be imported.
+        extra: The extra of `runinference` that installs it.
+        purpose: What it is needed for, as the end of "… is needed to".
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f'{package} is needed to {purpose}. Install it: pip install "runinference[{extra}]"')
+        self.package, self.extra, self.purpose = package, extra, purpose
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.package, self.extra, self.purpose)
+
+
+class ModelLoadError(RunInferenceError):
+    """The model is missing, damaged or of another kind than the handler expects."""
+
+
+class InferenceError(RunInferenceError):
+    """A row failed and no `on_failure` was given; the original exception is the cause.
+
+    Attributes:
+        failure: Which row failed, where and why.
+    """
+
+    def __init__(self, message: str, failure: Failure) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.failure)
+
+
+class ModelFaultError(RunInferenceError):
+    """The model fails as a whole: every row would fail alike, so none is set aside."""
+
+
+class OutputCountError(ModelFaultError):
+    """A handler returned more or fewer predictions than it was given rows."""
+
+
+class InferenceTimeoutError(RunInferenceError, TimeoutError):
+    """A batch took longer than `timeout_s`."""
+
+
+class DataError(RunInferenceError):
+    """The input cannot be read or the output cannot be written."""
+
+
+class EngineClosedError(RunInferenceError):
+    """The engine was used after `close()`."""
+
+
+class TransientError(Exception):
+    """Mix-in for exceptions of handlers: the same call may succeed when it is tried again."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the call that raised `error` may succeed when tried again.
+
+    True for `TransientError`, connection errors and time-outs of the outside world; false for a batch that exceeded
+    `timeout_s` (it would again) and for anything that the data or the model determine.
+    """
+    if isinstance(error, InferenceTimeoutError):
+        return False
+    return isinstance(error, (TransientError, ConnectionError, TimeoutError, InterruptedError))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on the host or on a device, so that a smaller batch may fit."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower()
+    )
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the closest known name, or an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,273 @@
+"""scikit-learn, and everything with its interface: XGBoost, LightGBM and CatBoost estimators, pipelines, one's own."""
+
+from __future__ import annotations
+
+import enum
+import operator
+import pickle
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError
+from runinference.handler import ModelHandler
+from runinference.handlers.columns import select, to_matrix
+from runinference.handlers.results import make_results
+from runinference.models.files import open_model_file
+from runinference.options import HandlerOptions
+from runinference.prediction import PredictionResult, qualified_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+
+class ModelFileType(enum.Enum):
+    """How a model was written to its file.
+
+    Loading a `PICKLE` or `JOBLIB` file runs whatever code is in it, so load only files that you trust. `SKOPS` files
+    hold no code.
+    """
+
+    PICKLE = 1
+    JOBLIB = 2
+    SKOPS = 3
+
+
+def _default_numpy_inference_fn(
+    model: Any, batch: Sequence[Array], inference_args: dict[str, Any] | None = None
+) -> Any:
+    return model.predict(stack(batch), **(inference_args or {}))
+
+
+def _default_pandas_inference_fn(
+    model: Any, batch: Sequence[pd.DataFrame], inference_args: dict[str, Any] | None = None
+) -> Any:
+    import pandas as pd
+
+    for frame in batch:
+        if len(frame) != 1:
+            raise ValueError(f"Only dataframes with single rows are supported, got one with {len(frame)} rows")
+    frames = batch[0] if len(batch) == 1 else pd.concat(list(batch), axis=0)
+    return model.predict(frames, **(inference_args or {}))
+
+
+class _SklearnModelHandler(ModelHandler[Any, PredictionResult, Any]):
+    """What both handlers share: where the model is and how it is loaded."""
+
+    _default_inference_fn: Callable[..., Any]
+
+    def __init__(
+        self,
+        model_uri: str,
+        model_file_type: ModelFileType = ModelFileType.PICKLE,
+        *,
+        inference_fn: Callable[..., Any] | None = None,
+        trusted_types: Sequence[str] | None = None,
+        **options: Unpack[HandlerOptions],
+    ) -> None:
+        super().__init__(**options)
+        name = type(self).__name__
+        if not isinstance(model_file_type, ModelFileType):
+            kinds = ", ".join(f"ModelFileType.{kind.name}" for kind in ModelFileType)
+            raise ConfigurationError(f"{name}: model_file_type must be one of {kinds}, got {model_file_type!r}")
+        if inference_fn is not None and not callable(inference_fn):
+            raise ConfigurationError(f"{name}: inference_fn must be a function, got {inference_fn!r}")
+        if trusted_types is not None and model_file_type is not ModelFileType.SKOPS:
+            raise ConfigurationError(f"{name}: trusted_types has no effect without ModelFileType.SKOPS")
+        self._model_uri = str(model_uri)
+        self._model_file_type = model_file_type
+        self._inference_fn = inference_fn
+        self._trusted_types = trusted_types
+
+    def load_model(self) -> Any:
+        """Loads the model from its file.
+
+        Raises:
+            ModelLoadError: The file is missing, of another type, or does not hold a model.
+            MissingDependencyError: A package that is needed to read it is not installed.
+        """
+        model = _load(self._model_uri, self._model_file_type, self._trusted_types)
+        if self._inference_fn is None and not callable(getattr(model, "predict", None)):
+            raise ModelLoadError(
+                f"{self._model_uri} holds an object of type {qualified_name(type(model))}, which has no predict(); "
+                "pass inference_fn to say how it is run"
+            )
+        return model
+
+    def run_inference(
+        self, batch: Sequence[Any], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[PredictionResult]:
+        """Predicts for a batch.
+
+        Args:
+            batch: One example for each row.
+            model: The loaded model.
+            inference_args: Keyword arguments for `predict`, or for `inference_fn` as its third argument.
+
+        Returns:
+            One result for each row, with the file of the model as `model_id`.
+        """
+        run = self._inference_fn or type(self)._default_inference_fn
+        return make_results(batch, run(model, batch, inference_args), self._model_uri)
+
+    def get_model_id(self) -> str:
+        """Where the model is loaded from."""
+        return self._model_uri
+
+    def get_metrics_namespace(self) -> str:
+        """`BeamML_Sklearn`, as dashboards know it."""
+        return "BeamML_Sklearn"
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        """Makes the next `load_model` load from `model_path`."""
+        self._model_uri = self._model_uri if model_path is None else str(model_path)
+
+
+class SklearnModelHandlerNumpy(_SklearnModelHandler):
+    """Runs scikit-learn models on numpy arrays.
+
+    ```python
+    handler = SklearnModelHandlerNumpy("model.joblib", ModelFileType.JOBLIB)
+    ```
+
+    Each example is an array of shape (features,); a batch is stacked to (rows, features). Tables are run as they are:
+    the columns that the model was trained with are picked by name where the model knows their names.
+
+    Args:
+        model_uri: Path or URL of the model.
+        model_file_type: How it was written.
+        inference_fn: How it is run: `inference_fn(model, batch, inference_args)` with a list of arrays, to return one
+            prediction for each. By default `model.predict` on the stacked batch.
+        trusted_types: Names of types that a skops file may hold besides the usual ones.
+        **options: See [HandlerOptions][runinference.options.HandlerOptions].
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    _default_inference_fn = staticmethod(_default_numpy_inference_fn)
+
+    def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
+        """Predicts for a block; texts that are numbers are read as such and a null becomes NaN."""
+        names = getattr(model, "feature_names_in_", None)
+        matrix = to_matrix(select(block, None if names is None else list(names)))
+        if self._inference_fn is not None:
+            results = self._inference_fn(model, list(matrix), inference_args)
+            return results if isinstance(results, np.ndarray) else list(results)
+        if names is None:
+            return model.predict(matrix, **(inference_args or {}))
+        with warnings.catch_warnings():
+            # The names were checked just now; the model only misses them on the matrix.
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+            return model.predict(matrix, **(inference_args or {}))
+
+    def get_num_bytes(self, batch: Sequence[Array]) -> int:
+        """The bytes of the arrays."""
+        return sum(map(operator.attrgetter("nbytes"), batch))
+
+
+class SklearnModelHandlerPandas(_SklearnModelHandler):
+    """Runs scikit-learn models on pandas frames, so that they see column names and types.
+
+    Each example is a `DataFrame` of one row; a batch is one frame. Tables are run as they are.
+
+    Args:
+        model_uri: Path or URL of the model.
+        model_file_type: How it was written.
+        inference_fn: How it is run: `inference_fn(model, batch, inference_args)` with a list of frames, to return one
+            prediction for each. By default `model.predict` on the joined frame.
+        trusted_types: Names of types that a skops file may hold besides the usual ones.
+        **options: See [HandlerOptions][runinference.options.HandlerOptions].
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    _default_inference_fn = staticmethod(_default_pandas_inference_fn)
+
+    def load_model(self) -> Any:
+        """Loads the model from its file; pandas must be installed."""
+        try:
+            import pandas as pd  # noqa: F401
+        except ImportError:
+            raise MissingDependencyError("pandas", "pandas", "run SklearnModelHandlerPandas") from None
+        return super().load_model()
+
+    def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
+        """Predicts for a block as one frame."""
+        import pandas as pd
+
+        names = getattr(model, "feature_names_in_", None)
+        block = select(block, None if names is None else list(names))
+        frame = pd.DataFrame(block) if isinstance(block, np.ndarray) else block.to_pandas()
+        if self._inference_fn is None:
+            return np.asarray(model.predict(frame, **(inference_args or {})))
+        rows = [frame.iloc[position : position + 1] for position in range(len(frame))]
+        return list(self._inference_fn(model, rows, inference_args))
+
+    def get_num_bytes(self, batch: Sequence[pd.DataFrame]) -> int:
+        """The bytes of the frames, texts included, index excluded."""
+        return sum(int(frame.memory_usage(index=False, deep=True).sum()) for frame in batch)
+
+
+def stack(batch: Sequence[Array]) -> Array:
+    """Stacks arrays of one shape to an array of shape (rows, *shape).
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    rows = [np.asarray(row) for row in batch]
+    shapes = {row.shape for row in rows}
+    if len(shapes) > 1:
+        found = ", ".join(map(str, sorted(shapes, key=str)[:5]))
+        raise ValueError(f"The arrays of a batch must have one shape, got {found}")
+    (shape,) = shapes
+    # Joining the rows end to end and reshaping does what numpy.stack does without its work for each row.
+    return np.concatenate(rows).reshape(len(rows), *shape) if shape else np.array(rows)
+
+
+def _load(uri: str, kind: ModelFileType, trusted_types: Sequence[str] | None) -> Any:
+    try:
+        with open_model_file(uri) as file:
+            if kind is ModelFileType.PICKLE:
+                return pickle.load(file)
+            if kind is ModelFileType.JOBLIB:
+                return _joblib().load(file)
+            return _load_skops(uri, file.read(), trusted_types)
+    except (ModelLoadError, MissingDependencyError):
+        raise
+    except ModuleNotFoundError as error:
+        raise ModelLoadError(
+            f"{uri} was written with the package {error.name!r}, which is not installed: pip install {error.name}"
+        ) from error
+    except Exception as error:
+        raise ModelLoadError(
+            f"{uri} cannot be read as a {kind.name.lower()} file ({qualified_name(type(error))}: {error}). "
+            "Is it damaged, or of another type? See model_file_type"
+        ) from error
+
+
+def _joblib() -> Any:
+    try:
+        import joblib
+    except ImportError:
+        raise MissingDependencyError("joblib", "sklearn", "read joblib files") from None
+    return joblib
+
+
+def _load_skops(uri: str, content: bytes, trusted_types: Sequence[str] | None) -> Any:
+    try:
+        import skops.io
+    except ImportError:
+        raise MissingDependencyError("skops", "skops", "read skops files") from None
+    trusted = list(trusted_types or ())
+    unknown = [name for name in skops.io.get_untrusted_types(data=content) if name not in trusted]
+    if unknown:
+        raise ModelLoadError(
+            f"{uri} holds types that are not trusted: {', '.join(unknown)}. Pass them as trusted_types if you trust them"
+        )
+    return skops.io.loads(content, trusted=trusted)

@@ -1,0 +1,182 @@
+"""A distribution of numbers in bounded memory: exact count, sum, minimum and maximum, quantiles within 2 %.
+
+A value falls into the bucket `ceil(log_gamma(|value|))`, so a bucket is as wide as 4 % of the values in it and
+its geometric middle is less than 2 % from each of them. Two distributions merge by adding their buckets, without
+losing precision.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Final
+
+_GAMMA: Final = 1.0392  # sqrt(1.0392) = 1.01941: the middle of a bucket is at most 1.95 % from its ends
+_WIDTH: Final = math.log(_GAMMA)
+_PER_WIDTH: Final = 1.0 / _WIDTH
+_SMALLEST: Final = sys.float_info.min
+_MAX_BUCKETS: Final = 2048
+"""Buckets kept per sign: 34 orders of magnitude; beyond that the smallest magnitudes share one bucket."""
+
+_isfinite, _log, _ceil = math.isfinite, math.log, math.ceil
+
+
+class Distribution:
+    """Count, sum, minimum, maximum and quantiles of many numbers. Not locked: `Metrics` does that.
+
+    Values that are not a finite number are left out and counted in `ignored`.
+
+    Example:
+        >>> latencies = Distribution()
+        >>> for milliseconds in [1.0, 2.0, 100.0]:
+        ...     latencies.add(milliseconds)
+        >>> latencies.count, latencies.max, latencies.quantile(1.0)
+        (3, 100.0, 100.0)
+
+    Attributes:
+        count: How many values were added.
+        sum: Their sum.
+        ignored: How many values were left out because they were NaN or infinite.
+    """
+
+    __slots__ = ("_max", "_min", "_negative", "_positive", "_zeros", "count", "ignored", "sum")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum = 0.0
+        self.ignored = 0
+        self._min = math.inf
+        self._max = -math.inf
+        self._zeros = 0
+        self._positive: dict[int, int] = {}
+        self._negative: dict[int, int] = {}
+
+    def add(self, value: float, times: int = 1) -> None:
+        """Adds `value`, as often as `times` says.
+
+        Raises:
+            ValueError: `times` is negative.
+        """
+        if times < 1:
+            if times < 0:
+                raise ValueError(f"A value cannot be added {times} times; times must be 0 or more.")
+            return
+        value = float(value)
+        if not _isfinite(value):
+            self.ignored += times
+            return
+        if value >= _SMALLEST:
+            buckets, index = self._positive, _ceil(_log(value) * _PER_WIDTH)
+        elif value <= -_SMALLEST:
+            buckets, index = self._negative, _ceil(_log(-value) * _PER_WIDTH)
+        else:
+            buckets, index = None, 0
+        if buckets is None:
+            self._zeros += times
+        elif index in buckets:
+            buckets[index] += times
+        else:
+            buckets[index] = times
+            if len(buckets) > _MAX_BUCKETS:
+                _collapse(buckets)
+        self.count += times
+        self.sum += value * times
+        if value < self._min:
+            self._min = value
+        if value > self._max:
+            self._max = value
+
+    def merge(self, other: Distribution) -> None:
+        """Adds everything that `other` holds; `other` stays as it is."""
+        self.count += other.count
+        self.sum += other.sum
+        self.ignored += other.ignored
+        self._min = min(self._min, other._min)
+        self._max = max(self._max, other._max)
+        self._zeros += other._zeros
+        for mine, theirs in ((self._positive, other._positive), (self._negative, other._negative)):
+            for index, times in theirs.items():
+                mine[index] = mine.get(index, 0) + times
+            _collapse(mine)
+
+    def copy(self) -> Distribution:
+        """An independent distribution that holds the same values."""
+        twin = Distribution()
+        twin.merge(self)
+        return twin
+
+    @property
+    def min(self) -> float | None:
+        """The smallest value, exactly; `None` when there is none."""
+        return self._min if self.count else None
+
+    @property
+    def max(self) -> float | None:
+        """The largest value, exactly; `None` when there is none."""
+        return self._max if self.count else None
+
+    @property
+    def mean(self) -> float | None:
+        """The sum divided by the count; `None` when there is no value."""
+        return self.sum / self.count if self.count else None
+
+    def quantile(self, q: float) -> float | None:
+        """The smallest value that at least the share `q` of all values does not exceed, within 2 %.
+
+        Args:
+            q: The share, from 0 (the minimum, exact) to 1 (the maximum, exact).
+
+        Returns:
+            The value, between `min` and `max`; `None` when there is none.
+
+        Raises:
+            ValueError: `q` lies outside of 0 to 1.
+        """
+        if not 0.0 <= q <= 1.0:
+            raise ValueError(f"A quantile lies between 0 and 1, not at {q!r}.")
+        if not self.count:
+            return None
+        rank = max(1, math.ceil(q * self.count))
+        if rank == 1:
+            return self._min
+        if rank >= self.count:
+            return self._max
+        return min(max(self._near(rank), self._min), self._max)
+
+    def _near(self, rank: int) -> float:
+        """The middle of the bucket that holds the value number `rank`, counted from 1 at the smallest."""
+        for index in sorted(self._negative, reverse=True):
+            rank -= self._negative[index]
+            if rank <= 0:
+                return -_middle(index)
+        rank -= self._zeros
+        if rank <= 0:
+            return 0.0
+        for index in sorted(self._positive):
+            rank -= self._positive[index]
+            if rank <= 0:
+                return _middle(index)
+        return self._max
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Distribution):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Distribution(count={self.count}, sum={self.sum!r}, min={self.min!r}, max={self.max!r})"
+
+
+def _middle(index: int) -> float:
+    return math.exp((index - 0.5) * _WIDTH)
+
+
+def _collapse(buckets: dict[int, int]) -> None:
+    """Joins the buckets of the smallest magnitudes until no more than `_MAX_BUCKETS` are left."""
+    excess = len(buckets) - _MAX_BUCKETS
+    if excess <= 0:
+        return
+    lowest = sorted(buckets)[: excess + 1]
+    buckets[lowest[-1]] += sum(buckets.pop(index) for index in lowest[:-1])

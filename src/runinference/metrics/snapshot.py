@@ -1,0 +1,167 @@
+"""What was measured, as a value that no longer changes: a flat dict for programs, a table for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runinference.errors import closest
+from runinference.metrics.distribution import Distribution
+from runinference.metrics.table import METRICS, MetricSpec
+
+Number = float | int
+
+_SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+_QUANTILES = {"P50": 0.50, "P95": 0.95, "P99": 0.99}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSnapshot:
+    """The metrics at one moment.
+
+    `print(snapshot)` shows a table; `snapshot.to_dict()` is flat and goes into JSON as it is.
+
+    Attributes:
+        counters: Every declared counter by name; 0 where nothing was counted.
+        distributions: Every declared distribution by name.
+        gauges: The gauges that were set.
+        namespace: Whose metrics these are.
+        prefix: Put before every name in `to_dict()`.
+    """
+
+    counters: Mapping[str, int]
+    distributions: Mapping[str, Distribution]
+    gauges: Mapping[str, Number | str]
+    namespace: str = ""
+    prefix: str = ""
+
+    def to_dict(self) -> dict[str, Number | str]:
+        """Flat `{name: value}`; a distribution gives `name_COUNT` and, when it is not 0, `_SUM` to `_P99`.
+
+        Counters are always there, gauges when they were set. `total_inference_secs` and `padding_efficiency`
+        follow from what was recorded, so that they stay right when recordings are merged.
+        """
+        flat: dict[str, Number | str] = {}
+        gauges = self._gauges()
+        for name, spec in METRICS.items():
+            if spec.kind == "counter":
+                flat[name] = self.counters.get(name, 0)
+            elif spec.kind == "distribution":
+                statistics = _statistics(self.distributions.get(name) or Distribution())
+                flat |= {f"{name}_{key}": value for key, value in statistics.items()}
+            elif name in gauges:
+                flat[name] = gauges[name]
+        return {f"{self.prefix}{name}": value for name, value in flat.items()}
+
+    def __getitem__(self, flat_name: str) -> Number | str:
+        """One value of `to_dict()`.
+
+        Raises:
+            KeyError: There is no such name, or it has no value yet.
+        """
+        flat = self.to_dict()
+        if flat_name in flat:
+            return flat[flat_name]
+        raise KeyError(f"{flat_name!r} has no value.{closest(flat_name, flat)}")
+
+    def __str__(self) -> str:
+        gauges = self._gauges()
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, spec in METRICS.items():
+            if spec.kind == "distribution":
+                text = _describe(self.distributions.get(name) or Distribution(), spec)
+            else:
+                value = self.counters.get(name, 0) if spec.kind == "counter" else gauges.get(name, 0)
+                text = human(value, spec.unit) if value else ""
+            if text:
+                groups.setdefault(spec.group, []).append((spec.label, text))
+        if not groups:
+            return "nothing was recorded"
+        width = max(len(label) for lines in groups.values() for label, _ in lines)
+        return "\n".join(
+            "\n".join([group.capitalize(), *(f"  {label:<{width}}  {text}" for label, text in lines)])
+            for group, lines in groups.items()
+        )
+
+    def _gauges(self) -> dict[str, Number | str]:
+        gauges = dict(self.gauges)
+        latency = self.distributions.get("inference_batch_latency_micro_secs")
+        if latency is not None and latency.count:
+            gauges["total_inference_secs"] = latency.sum * _SECONDS["µs"]
+        if padded := self.counters.get("padded_tokens", 0):
+            gauges["padding_efficiency"] = self.counters.get("real_tokens", 0) / padded
+        return gauges
+
+
+def human(value: Number | str, unit: str) -> str:
+    """A value as people write it: `1.2 ms`, `3.4 MB`, `12,345 rows/s`, `98.0 %`.
+
+    Args:
+        value: The value; text is returned as it is.
+        unit: The unit as `MetricSpec` has it.
+    """
+    if isinstance(value, str):
+        return value
+    if unit == "bytes":
+        return _bytes(value)
+    if unit in _SECONDS:
+        return _duration(value * _SECONDS[unit])
+    if unit == "ratio":
+        return f"{value:.1%}".replace("%", " %")
+    amount = _amount(value)
+    return amount if unit == "text" else f"{amount} {unit}"
+
+
+def _statistics(distribution: Distribution) -> dict[str, Number]:
+    statistics: dict[str, Number] = {"COUNT": distribution.count}
+    optional = {
+        "SUM": distribution.sum if distribution.count else None,
+        "MIN": distribution.min,
+        "MAX": distribution.max,
+        "MEAN": distribution.mean,
+        **{key: distribution.quantile(q) for key, q in _QUANTILES.items()},
+    }
+    # A sum of huge values can overflow, and JSON has no word for infinity.
+    return statistics | {key: value for key, value in optional.items() if value is not None and math.isfinite(value)}
+
+
+def _describe(distribution: Distribution, spec: MetricSpec) -> str:
+    statistics = _statistics(distribution)
+    if not distribution.count or not (distribution.max or distribution.min):
+        return ""
+    if distribution.min == distribution.max:
+        times = f" (each of {distribution.count:,})" if distribution.count > 1 else ""
+        return human(statistics["MAX"], spec.unit) + times
+    if spec.unit in ("rows", "bytes"):
+        # What is counted in whole pieces has no 12.4 of them; a quantile is only near to one of its values.
+        statistics |= {key: round(statistics[key]) for key in _QUANTILES}
+    shown = ("mean", "p50", "p95", "p99", "max")
+    return " · ".join(
+        f"{key} {human(statistics[key.upper()], spec.unit)}" for key in shown if key.upper() in statistics
+    )
+
+
+def _amount(value: Number) -> str:
+    if float(value).is_integer() or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _bytes(value: Number) -> str:
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        # Compared after rounding, so that 999,999 bytes are 1.0 MB and not 1000.0 kB.
+        if round(abs(value) / factor, 1) >= 1:
+            return f"{value / factor:.1f} {unit}"
+    return f"{value:,.0f} bytes"
+
+
+def _duration(seconds: float) -> str:
+    if abs(seconds) >= 60:
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if round(abs(seconds) / factor, 1) >= 1:
+            return f"{seconds / factor:.1f} {unit}"
+    return f"{seconds / 1e-6:.1f} µs"

@@ -1,0 +1,1 @@
+"""Loaded models: load once, share, release, measure their size."""

@@ -1,0 +1,65 @@
+"""One user's hold on a model: loads at first need, lets go at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from runinference.errors import ModelLoadError, RunInferenceError
+from runinference.models.store import Loaded, ModelStore
+from runinference.prediction import qualified_name
+
+
+class ModelLease:
+    """The model of a handler, for as long as somebody works with it.
+
+    Args:
+        handler: Loads the model.
+        store: Where the model is shared.
+        on_load: Told when the model was loaded, rather than found loaded by another user.
+    """
+
+    def __init__(self, handler: Any, store: ModelStore, on_load: Callable[[Loaded], None]) -> None:
+        self._handler = handler
+        self._store = store
+        self._on_load = on_load
+        self._lock = threading.Lock()
+        self._loaded: Loaded | None = None
+
+    @property
+    def _key(self) -> Hashable:
+        return "handler", id(self._handler)
+
+    def model(self) -> Any:
+        """The model, loaded now if it is not yet.
+
+        Raises:
+            ModelLoadError: It cannot be loaded.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            with self._lock:
+                if self._loaded is None:
+                    self._loaded = self._store.acquire(self._key, self._load, self._on_load)
+                loaded = self._loaded
+        return loaded.model
+
+    def release(self) -> None:
+        """Lets go of the model; the next `model()` would load it again."""
+        with self._lock:
+            if self._loaded is not None:
+                self._loaded = None
+                self._store.release(self._key)
+
+    def _load(self) -> Any:
+        try:
+            set_environment_vars = getattr(self._handler, "set_environment_vars", None)
+            if set_environment_vars is not None:
+                set_environment_vars()
+            return self._handler.load_model()
+        except RunInferenceError:
+            raise
+        except Exception as error:
+            name = type(self._handler).__name__
+            raise ModelLoadError(f"{name} could not load its model: {qualified_name(type(error))}: {error}") from error
