@@ -1,7 +1,7 @@
 """Every exception that this package raises.
 
     RunInferenceError
-    ├── ConfigurationError (ValueError)     the handler, an option or an argument cannot work; raised before any row is read
+    ├── ConfigurationError (ValueError)     the handler, an option or an argument cannot work
     ├── MissingDependencyError (ImportError) an optional package is absent; says what to install
     ├── ModelLoadError                      the model is missing, damaged or of another kind
     ├── InferenceError                      a row failed and no `on_failure` was given

@@ -38,7 +38,7 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
         ConfigurationError: An option is unknown, has a wrong value or would have no effect.
     """
 
-    _options: HandlerOptions = {}
+    _options: HandlerOptions = {}  # noqa: RUF012
     _preprocess_fns: tuple[Callable[[Any], Any], ...] = ()
     _postprocess_fns: tuple[Callable[[Any], Any], ...] = ()
     _prebatched: bool = False
@@ -171,7 +171,7 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
 
 
 def num_bytes(example: Any) -> int:
-    """The bytes that an example holds: the buffers of arrays, tensors and frames, texts and bytes, and what contains them."""
+    """The bytes that an example holds: array buffers, texts, numbers, and these within containers."""
     nbytes = getattr(example, "nbytes", None)
     if nbytes is not None:
         return int(nbytes)

@@ -45,34 +45,43 @@ def test_a_bom_windows_line_ends_and_compression_are_taken(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"a": 1', r"line 3: not JSON: .*delimiter"),
-        ("[1]", r"line 3: expected a JSON object, found array \[1\]"),
-        ("7", "line 3: expected a JSON object, found number 7"),
-        ('{"a": "x"}', "line 3: column 'a': expected int64, found string 'x'"),
-        ('{"a": 1.5}', "line 3: column 'a': expected int64, found number 1.5"),
-        ('{"a": true}', "line 3: column 'a': expected int64, found boolean True"),
-        ('{"a": 99999999999999999999}', "line 3: column 'a': expected int64, found number 9999"),
-        ('{"z": 1}', "line 3: unknown key 'z'; the columns, from the first rows, are: a, s, n"),
-        ('{"n": {"z": 1}}', "line 3: unknown key 'n.z'"),
-        ('{"n": {"x": ["a"]}}', r"line 3: column 'n.x\[\]': expected int64, found string 'a'"),
-        ('{"a": 1, "a": 2}', "line 3: key 'a' appears 2 times"),
-        ('{"a": 1}{"a": 2}', "line 3: not JSON: Extra data"),
-        (b'{"s": "\xe9"}', "line 3: not UTF-8"),
-        (r'{"s": "\ud800"}', "line 3: not text"),
-        ("[" * 100_000, "line 3: nested too deeply"),
+        ('{"a": 1', r"line 8: not JSON: .*delimiter"),
+        ("[1]", r"line 8: expected a JSON object, found array \[1\]"),
+        ("7", "line 8: expected a JSON object, found number 7"),
+        ('{"a": "x"}', "line 8: column 'a': expected int64, found string 'x'"),
+        ('{"a": 1.5}', "line 8: column 'a': expected int64, found number 1.5"),
+        ('{"a": true}', "line 8: column 'a': expected int64, found boolean True"),
+        ('{"a": 99999999999999999999}', "line 8: column 'a': expected int64, found number 9999"),
+        ('{"z": 1}', "line 8: unknown key 'z'; the columns, from the first rows, are: a, s, n"),
+        ('{"n": {"z": 1}}', "line 8: unknown key 'n.z'"),
+        ('{"n": {"x": ["a"]}}', r"line 8: column 'n.x\[\]': expected int64, found string 'a'"),
+        ('{"a": 1, "a": 2}', "line 8: key 'a' appears 2 times"),
+        ('{"a": 1}{"a": 2}', "line 8: not JSON: Extra data"),
+        (b'{"s": "\xe9"}', "line 8: not UTF-8"),
+        (r'{"s": "\ud800"}', "line 8: not text"),
+        ("[" * 100_000, "line 8: nested too deeply"),
     ],
 )
 def test_a_line_that_does_not_fit_is_set_aside_alone(tmp_path, line, message):
+    # The schema comes from the first 4 MiB, so the line must lie behind them.
     good = '{"a": 1, "s": "x", "n": {"x": [1]}}'
-    path = write(tmp_path / "a.jsonl", good, "", line, good)
+    long = good.replace('"x",', f'"{"x" * (1 << 20)}",')
+    path = write(tmp_path / "a.jsonl", *[long] * 6, "", line, good)
     rows, failures = read(path)
-    assert rows == [json.loads(good)] * 2
+    assert rows == [json.loads(long)] * 6 + [json.loads(good)]
     (failure,) = failures
-    assert (failure.stage, failure.index) == ("read", 3)
+    assert (failure.stage, failure.index) == ("read", 8)
     with pytest.raises(DataError, match=message):
         raise failure.error
     with pytest.raises(DataError, match=message):
         list(open_dataset(path).batches())
+
+
+def test_a_line_among_the_first_that_disagrees_with_the_ones_before_is_set_aside(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"a": 1}', "broken", '{"a": 2.5}', '{"a": "x"}', '{"a": 3, "b": "y"}')
+    rows, failures = read(path)
+    assert rows == [{"a": 1.0, "b": None}, {"a": 2.5, "b": None}, {"a": 3.0, "b": "y"}]
+    assert [failure.index for failure in failures] == [2, 4]
 
 
 def test_nan_is_a_number(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runinference.batching.blocks import cut, join, pick
+from runinference.batching.blocks import cut, is_record_batch, join, pick
 
 
 class Rows:
@@ -14,7 +14,7 @@ class Rows:
     Attributes:
         data: A list of examples, or a block (see [blocks][runinference.batching.blocks]).
         index: Position in the input of each row; a `range` where they are consecutive.
-        originals: The examples before pre-processing, where there was any, else `None`.
+        originals: The same rows as they came in, as a list or block, where `data` is something else; else `None`.
         sizes: Weight or length of each row, where the batch policy asks for it, else `None`.
     """
 
@@ -24,7 +24,7 @@ class Rows:
         self,
         data: Any,
         index: Sequence[int],
-        originals: list[Any] | None = None,
+        originals: Any = None,
         sizes: list[int] | None = None,
     ) -> None:
         self.data = data
@@ -43,7 +43,7 @@ class Rows:
         return Rows(
             cut(self.data, start, stop),
             self.index[start:stop],
-            None if self.originals is None else self.originals[start:stop],
+            None if self.originals is None else cut(self.originals, start, stop),
             None if self.sizes is None else self.sizes[start:stop],
         )
 
@@ -52,15 +52,14 @@ class Rows:
         return Rows(
             pick(self.data, positions),
             [self.index[p] for p in positions],
-            None if self.originals is None else [self.originals[p] for p in positions],
+            None if self.originals is None else pick(self.originals, positions),
             None if self.sizes is None else [self.sizes[p] for p in positions],
         )
 
     def original(self, position: int) -> Any:
-        """The row at `position` as it came in; a row of a block is a block of one row."""
-        if self.originals is not None:
-            return self.originals[position]
-        return self.data[position] if isinstance(self.data, (list, tuple)) else cut(self.data, position, position + 1)
+        """The row at `position` as it came in; a row of a record batch is a dict."""
+        data = self.data if self.originals is None else self.originals
+        return data.slice(position, 1).to_pylist()[0] if is_record_batch(data) else data[position]
 
     @staticmethod
     def join(parts: Sequence[Rows]) -> Rows:

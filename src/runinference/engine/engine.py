@@ -15,10 +15,10 @@ from runinference.engine.feed import Feed, MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
 from runinference.engine.order import Ordered, Ready, Unordered
-from runinference.engine.plan import Plan
+from runinference.engine.plan import Keys, Plan
 from runinference.engine.report import Reporter
 from runinference.engine.service import Service, answer, inference_error
-from runinference.engine.source import Source, open_source
+from runinference.engine.source import open_source
 from runinference.engine.stages import Outcome, Stages
 from runinference.engine.timeout import TimeLimit
 from runinference.errors import ConfigurationError, EngineClosedError
@@ -100,6 +100,11 @@ class Engine:
         """Whether the handler runs on tables as they are, without an object for each row."""
         return self._plan.takes_blocks
 
+    @property
+    def keys(self) -> Keys:
+        """Whether the rows are `(key, example)` pairs."""
+        return self._plan.keys
+
     def map(self, examples: Iterable[Any]) -> Iterator[Any]:
         """Lazily runs the model over `examples`.
 
@@ -115,10 +120,13 @@ class Engine:
         """
         _check_examples(examples)
         total = len(examples) if isinstance(examples, Sized) and not self._plan.prebatched else None
-        ready = self.ready(examples, _rows_of_batches if self._plan.prebatched else _rows_of_items, total)
+        prebatched = self._plan.prebatched
+        ready = self.ready(examples, _rows_of_batches if prebatched else rows_of_items, total, prebatched)
         return _results(ready)
 
-    def ready(self, items: Iterable[Any], make_rows: MakeRows, total: int | None = None) -> Iterator[Ready]:
+    def ready(
+        self, items: Iterable[Any], make_rows: MakeRows, total: int | None = None, single_items: bool = False
+    ) -> Iterator[Ready]:
         """Runs the model over the rows that `make_rows` makes of `items` and gives results run by run.
 
         `map` and tables are built on it.
@@ -127,9 +135,10 @@ class Engine:
             items: What to read.
             make_rows: Makes rows of some items and the position of the first.
             total: Number of rows, where it is known, for the progress.
+            single_items: Read one item at a time, because each holds many rows.
         """
         self._check_open()
-        return self._ready(items, make_rows, total)
+        return self._ready(items, make_rows, total, single_items)
 
     def submit(self, example: Any) -> Future[Any]:
         """Runs the model on one row, in batches with what other threads submit at the same time.
@@ -175,13 +184,16 @@ class Engine:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _ready(self, items: Iterable[Any], make_rows: MakeRows, total: int | None) -> Iterator[Ready]:
+    def _ready(
+        self, items: Iterable[Any], make_rows: MakeRows, total: int | None, single_items: bool
+    ) -> Iterator[Ready]:
         self._check_open()
         with self._progress_reporter(total) as progress:
             delay = _DEFAULT_DELAY_S if self._plan.policy.min_size is None else None
             delay = self._plan.policy.max_delay_s if self._plan.policy.max_delay_s is not None else delay
             source = open_source(items, self._workers != 0, delay)
-            flow = self._flow(source, make_rows, delay, stop_at_first=self._on_failure is None)
+            feed = Feed(source, make_rows, self._stages.prepare, single_items)
+            flow = self._flow(feed, delay, stop_at_first=self._on_failure is None)
             self._flows.add(flow)
             order = Ordered() if self._ordered else Unordered()
             done = failed = 0
@@ -208,12 +220,13 @@ class Engine:
 
     def _answer_inline(self, example: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        flow = self._flow(open_source([example], False, None), _rows_of_items, None, stop_at_first=True)
+        feed = Feed(open_source([example], False, None), rows_of_items, self._stages.prepare, single_items=False)
+        flow = self._flow(feed, None, stop_at_first=True)
         for outcome in flow.outcomes():
             answer(outcome, {0: future})
         return future
 
-    def _flow(self, source: Source, make_rows: MakeRows, delay: float | None, *, stop_at_first: bool) -> Flow:
+    def _flow(self, feed: Feed, delay: float | None, *, stop_at_first: bool) -> Flow:
         def infer(batch: Batch) -> Outcome:
             with self._one_at_a_time:
                 outcome = self._stages.infer(batch, stop_at_first)
@@ -223,7 +236,7 @@ class Engine:
         policy = self._plan.policy
         batcher = ReadyMadeBatcher() if self._plan.prebatched else make_batcher(policy, self._limit, delay)
         return Flow(
-            feed=Feed(source, make_rows, self._stages.prepare),
+            feed=feed,
             batcher=batcher,
             stages=self._stages,
             infer=infer,
@@ -251,7 +264,8 @@ class Engine:
         inbox = Inbox(self._plan.policy.max_delay_s)
         service = Service(inbox)
         # The inbox has waited for other callers already: what it gives is not held back again.
-        service.start(self._flow(inbox, service.make_rows, delay=0.0, stop_at_first=False))
+        feed = Feed(inbox, service.make_rows, self._stages.prepare, single_items=False)
+        service.start(self._flow(feed, delay=0.0, stop_at_first=False))
         return service
 
     def _progress_reporter(self, total: int | None) -> AbstractContextManager[ProgressReporter | None]:
@@ -274,7 +288,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _rows_of_items(items: list[Any], start: int) -> Rows:
+def rows_of_items(items: list[Any], start: int) -> Rows:
+    """The rows of items that are one example each."""
     return Rows(items, range(start, start + len(items)))
 
 

@@ -28,12 +28,16 @@ class Feed:
         source: Where items come from.
         make_rows: Makes rows of them.
         prepare: Pre-processes rows.
+        single_items: Read one item at a time, because each holds many rows.
     """
 
-    def __init__(self, source: Source, make_rows: MakeRows, prepare: Callable[[Rows], Prepared]) -> None:
+    def __init__(
+        self, source: Source, make_rows: MakeRows, prepare: Callable[[Rows], Prepared], single_items: bool
+    ) -> None:
         self._source = source
         self._make_rows = make_rows
         self._prepare = prepare
+        self._single_items = single_items
         self._position = 0
         self._ahead: deque[tuple[Future[Prepared], float, int]] = deque()
         self.pool: Executor | None = None
@@ -82,7 +86,7 @@ class Feed:
         return future.result(), arrived
 
     def _read(self, most: int, until: float | None) -> tuple[Rows, float]:
-        items, arrived = self._source.take(most, until)
+        items, arrived = self._source.take(1 if self._single_items else most, until)
         rows = self._make_rows(items, self._position)
         self._position += len(rows)
         return rows, arrived

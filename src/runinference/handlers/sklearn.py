@@ -268,6 +268,7 @@ def _load_skops(uri: str, content: bytes, trusted_types: Sequence[str] | None) -
     unknown = [name for name in skops.io.get_untrusted_types(data=content) if name not in trusted]
     if unknown:
         raise ModelLoadError(
-            f"{uri} holds types that are not trusted: {', '.join(unknown)}. Pass them as trusted_types if you trust them"
+            f"{uri} holds types that are not trusted: {', '.join(unknown)}. "
+            "Pass them as trusted_types if you trust them"
         )
     return skops.io.loads(content, trusted=trusted)

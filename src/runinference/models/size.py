@@ -13,7 +13,8 @@ def count_array_bytes(model: Any) -> int:
     """The bytes of all arrays that can be reached from `model`, each counted once.
 
     Looks into mappings, sequences, attributes and the pickling state of compiled objects, such as the trees of
-    scikit-learn, but at no more than 200,000 objects. Whatever has an integer `nbytes` counts as an array. Python's own overhead is not counted.
+    scikit-learn, but at no more than 200,000 objects. Whatever has an integer `nbytes` counts as an array. Python's
+    own overhead is not counted.
     """
     seen: set[int] = set()
     total = 0

@@ -1,0 +1,220 @@
+"""`infer_table`: a model over a table, which stays in columns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runinference.batching import Rows
+from runinference.batching.blocks import is_record_batch
+from runinference.engine.arrow import add_column, blocks_of, known_rows, num_rows, to_arrow
+from runinference.engine.engine import Engine
+from runinference.engine.order import Ready
+from runinference.errors import ConfigurationError, DataError, closest
+from runinference.metrics import Metrics
+from runinference.prediction import Failure
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A handler that takes rows gets them from pieces of this many, so that few are Python objects at one time.
+_ROWS_AT_ONCE = 1024
+
+
+def infer_table(
+    source: Any,
+    handler: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    key: str | None = None,
+    output_column: str = "prediction",
+    inference_args: Mapping[str, Any] | None = None,
+    ordered: bool = True,
+    on_failure: Callable[[Failure], Any] | None = None,
+    retries: int = 0,
+    timeout_s: float | None = None,
+    workers: int | None = None,
+    progress: bool | Callable[[dict[str, Any]], Any] = False,
+    metrics: Metrics | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Lazily runs a handler's model over a table and adds its predictions as a column.
+
+    ```python
+    for batch in infer_table(pyarrow_table, handler, columns=["age", "income"]):
+        writer.write_batch(batch)
+    ```
+
+    The columns of the input pass through untouched. A handler that takes blocks, such as those for scikit-learn, is
+    given the columns as they are; any other handler is given rows: the bare value where `columns` is one column, else
+    a dict of the columns.
+
+    Args:
+        source: An Arrow table, record batch, reader or anything else that speaks Arrow's C stream; a pandas or polars
+            frame; a numpy array of shape (rows, features), which comes out as the column `features`; or an iterable
+            of these.
+        handler: Loads the model and runs it.
+        columns: The columns that the model is given; all but `key` by default.
+        key: A column that names the row in failures and, for a keyed handler, is the key of its example.
+        output_column: The name of the column that is added.
+        inference_args: Extra keyword arguments for each call of the model.
+        ordered: Give results in the order of the input; else as they are ready.
+        on_failure: Given each row that failed, with the row as a dict; the others go on. Without it the first failure
+            raises.
+        retries: How often a call that may succeed when tried again is tried again.
+        timeout_s: Longest time for one call of the model in seconds.
+        workers: Threads for pre- and post-processing; 0 runs everything in the caller's thread.
+        progress: Show progress on standard error; or a function that is given it as a dict each second.
+        metrics: Where to record what is measured.
+
+    Returns:
+        An iterator of record batches with the rows that worked.
+
+    Raises:
+        ConfigurationError: The handler, a column or an argument cannot work.
+        DataError: While iterating: the predictions cannot be a column.
+        InferenceError: While iterating: a row failed and there is no `on_failure`.
+        ModelLoadError: While iterating: the model cannot be loaded.
+        ModelFaultError: While iterating: the model fails on every row.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    engine = Engine(
+        handler,
+        inference_args=inference_args,
+        ordered=ordered,
+        on_failure=_with_key(on_failure, key),
+        retries=retries,
+        timeout_s=timeout_s,
+        workers=workers,
+        progress=progress,
+        metrics=metrics,
+    )
+    if engine.keys == "all" and key is None:
+        raise ConfigurationError(f"{type(handler).__name__} needs keys: pass key= with the column that holds them")
+    if isinstance(columns, str):
+        columns = [columns]
+    view = _View(engine, columns, key, output_column)
+    blocks = blocks_of(source)
+    if not engine.takes_blocks:
+        blocks = _pieces(blocks)
+    return _run(engine, view, blocks, known_rows(source), output_column)
+
+
+def _run(
+    engine: Engine, view: _View, blocks: Iterable[Any], total: int | None, output_column: str
+) -> Iterator[pa.RecordBatch]:
+    with engine:
+        kind = None
+        for ready in engine.ready(blocks, view.rows, total, single_items=True):
+            if not len(ready.rows):
+                continue
+            predictions = to_arrow(_inferences(ready, engine.keys != "none"))
+            if kind is None:
+                kind = predictions.type
+            elif predictions.type != kind:
+                predictions = _cast(predictions, kind)
+            block = ready.rows.data if ready.rows.originals is None else ready.rows.originals
+            yield add_column(block, output_column, predictions)
+
+
+class _View:
+    """What the model sees of a block, checked against the columns that there are."""
+
+    def __init__(self, engine: Engine, columns: Sequence[str] | None, key: str | None, output_column: str) -> None:
+        self._blocks = engine.takes_blocks
+        self._keyed = engine.keys != "none"
+        self._columns = None if columns is None else list(columns)
+        self._key = key
+        self._output_column = output_column
+        self._checked: list[str] | None = None
+
+    def rows(self, items: list[Any], start: int) -> Rows:
+        """The rows of a block, as the model takes them."""
+        if not items:
+            return Rows([], range(start, start))
+        block = items[0]
+        index = range(start, start + num_rows(block))
+        view = self._select(block) if is_record_batch(block) else block
+        if self._blocks:
+            return Rows(view, index, None if view is block else block)
+        examples = _examples(view)
+        if self._keyed and self._key is not None:
+            examples = list(zip(block.column(self._key).to_pylist(), examples, strict=True))
+        return Rows(examples, index, block)
+
+    def _select(self, block: Any) -> Any:
+        names = block.schema.names
+        if self._checked != names:
+            self._check(names)
+            self._checked = names
+        if self._columns is not None:
+            return block.select(self._columns)
+        others = [name for name in names if name != self._key and not name.startswith("__index_level_")]
+        return block if len(others) == len(names) else block.select(others)
+
+    def _check(self, names: list[str]) -> None:
+        for name in [*(self._columns or ()), *([self._key] if self._key else ())]:
+            if name not in names:
+                raise ConfigurationError(
+                    f"The table has no column {name!r}.{closest(name, names)} Columns: {', '.join(names)}"
+                )
+        if self._output_column in names:
+            raise ConfigurationError(
+                f"The table has a column {self._output_column!r} already; choose another output_column"
+            )
+
+
+def _examples(view: Any) -> list[Any]:
+    if not is_record_batch(view):
+        return list(view)
+    if view.num_columns == 1:
+        values: list[Any] = view.column(0).to_pylist()
+        return values
+    rows: list[Any] = view.to_pylist()
+    return rows
+
+
+def _pieces(blocks: Iterable[Any]) -> Iterator[Any]:
+    for block in blocks:
+        for start in range(0, num_rows(block), _ROWS_AT_ONCE):
+            if is_record_batch(block):
+                yield block.slice(start, _ROWS_AT_ONCE)
+            else:
+                yield block[start : start + _ROWS_AT_ONCE]
+
+
+def _inferences(ready: Ready, keyed: bool) -> Any:
+    from runinference.keyed import is_keyed
+    from runinference.prediction import PredictionResult
+
+    results = ready.results
+    if isinstance(results, np.ndarray) or hasattr(results, "to_pylist"):
+        return results
+    if keyed:
+        results = [result[1] if is_keyed(result) else result for result in results]
+    return [result.inference if isinstance(result, PredictionResult) else result for result in results]
+
+
+def _cast(predictions: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return predictions.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"The predictions changed from type {kind} to {predictions.type}: {error}. "
+            "Make them one type, for instance with with_postprocess_fn"
+        ) from None
+
+
+def _with_key(on_failure: Callable[[Failure], Any] | None, key: str | None) -> Callable[[Failure], Any] | None:
+    if on_failure is None or key is None:
+        return on_failure
+
+    def report(failure: Failure) -> Any:
+        value = failure.example.get(key) if isinstance(failure.example, dict) else failure.key
+        return on_failure(dataclasses.replace(failure, key=value))
+
+    return report
