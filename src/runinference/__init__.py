@@ -40,7 +40,7 @@ _EXPORTS = {
     "infer_table": "engine.table",
 }
 
-__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604
+__all__ = ["__version__", *_EXPORTS]
 
 
 def __getattr__(name: str) -> Any:

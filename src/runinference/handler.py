@@ -163,6 +163,12 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
         clone._postprocess_fns = (*self.get_postprocess_fns(), _checked(fn))
         return clone
 
+    def with_options(self, **options: Unpack[HandlerOptions]) -> Self:
+        """A copy of this handler with some of its options changed; `None` unsets one."""
+        clone = copy.copy(self)
+        clone._options = check_options(type(self).__name__, {**self._options, **options})
+        return clone
+
     def with_no_batching(self) -> Self:
         """A copy of this handler for input whose elements are batches already."""
         clone = copy.copy(self)

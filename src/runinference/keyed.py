@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self, Unpack
 
 from runinference.errors import ConfigurationError
 from runinference.handler import ModelHandler
+from runinference.options import HandlerOptions
 from runinference.prediction import PredictionResult
 
 
@@ -65,6 +67,12 @@ class KeyedModelHandler(ModelHandler[tuple[Any, Any], tuple[Any, Any], Any]):
     def should_skip_batching(self) -> bool:
         """Whether each input element is a batch already, as either handler says."""
         return super().should_skip_batching() or _ask(self.unkeyed, "should_skip_batching")
+
+    def with_options(self, **options: Unpack[HandlerOptions]) -> Self:
+        """A copy of this handler whose inner handler has some of its options changed."""
+        clone = copy.copy(self)
+        clone.unkeyed = self.unkeyed.with_options(**options)
+        return clone
 
     def _has_key(self, row: Any) -> bool:
         if is_keyed(row):

@@ -33,7 +33,8 @@ class Failure:
     Attributes:
         example: The row as it came in, before any pre-processing, so that it can be run again.
         key: The row's key where the input is keyed, else `None`.
-        index: The row's position in the input, counted from 0.
+        index: The row's position in the input, counted from 0. Of a line that could not be read as a row, its number
+            in the file, counted from 1.
         stage: Where it failed.
         error_type: Qualified name of the exception's class, such as `ValueError`.
         message: The exception's message.

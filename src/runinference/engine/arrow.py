@@ -91,17 +91,19 @@ def _blocks_of_one(source: Any) -> Iterable[Any] | None:
     if isinstance(source, pa.RecordBatch):
         return [source]
     if isinstance(source, pa.RecordBatchReader):
-        return iter(source)
+        batches: Iterable[Any] = source
+        return batches
     if package == "pandas" and kind.__name__ == "DataFrame":
         source = pa.Table.from_pandas(source)
     elif package == "polars" and kind.__name__ in {"DataFrame", "LazyFrame"}:
         frame = source.collect() if kind.__name__ == "LazyFrame" else source
         source = frame.to_arrow()
     if isinstance(source, pa.Table):
-        batches: list[Any] = source.to_batches()
-        return batches
+        chunks: list[Any] = source.to_batches()
+        return chunks
     if hasattr(source, "__arrow_c_stream__"):
-        return iter(pa.RecordBatchReader.from_stream(source))
+        stream: Iterable[Any] = pa.RecordBatchReader.from_stream(source)
+        return stream
     return None
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runinference.batching.blocks import is_record_batch
-from runinference.errors import ModelFaultError, closest
+from runinference.errors import MissingDependencyError, ModelFaultError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def select(block: Any, names: Sequence[str] | None) -> Any:
@@ -29,6 +32,38 @@ def select(block: Any, names: Sequence[str] | None) -> Any:
             f"{', '.join(itertools.islice(block.schema.names, 20))}"
         )
     return block.select(list(names))
+
+
+def all_numbers(block: Any) -> bool:
+    """Whether every column of a block holds numbers, or lists of them, by its type."""
+    if isinstance(block, np.ndarray):
+        return True
+    import pyarrow as pa
+
+    def is_number(kind: Any) -> bool:
+        kind = kind.value_type if hasattr(kind, "value_type") else kind
+        return bool(
+            pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_boolean(kind)
+            or pa.types.is_decimal(kind)
+            or pa.types.is_null(kind)
+        )
+
+    return all(is_number(kind) for kind in block.schema.types)
+
+
+def to_frame(block: Any) -> pd.DataFrame:
+    """A block as a pandas frame; columns that can be shared are not copied.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingDependencyError("pandas", "pandas", "run a model on named columns of several types") from None
+    return pd.DataFrame(block) if isinstance(block, np.ndarray) else block.to_pandas()
 
 
 def to_matrix(block: Any) -> np.ndarray[Any, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError
 from runinference.handler import ModelHandler
-from runinference.handlers.columns import select, to_matrix
+from runinference.handlers.columns import all_numbers, select, to_frame, to_matrix
 from runinference.handlers.results import make_results
 from runinference.models.files import open_model_file
 from runinference.options import HandlerOptions
@@ -152,9 +152,16 @@ class SklearnModelHandlerNumpy(_SklearnModelHandler):
     _default_inference_fn = staticmethod(_default_numpy_inference_fn)
 
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
-        """Predicts for a block; texts that are numbers are read as such and a null becomes NaN."""
+        """Predicts for a block.
+
+        The model is given an array, in which texts that are numbers are read as such and a null is NaN. Where it was
+        trained with named columns and some of them are not numbers, it is given a pandas frame.
+        """
         names = getattr(model, "feature_names_in_", None)
-        matrix = to_matrix(select(block, None if names is None else list(names)))
+        block = select(block, None if names is None else list(names))
+        if names is not None and self._inference_fn is None and not all_numbers(block):
+            return np.asarray(model.predict(to_frame(block), **(inference_args or {})))
+        matrix = to_matrix(block)
         if self._inference_fn is not None:
             results = self._inference_fn(model, list(matrix), inference_args)
             return results if isinstance(results, np.ndarray) else list(results)
@@ -199,11 +206,8 @@ class SklearnModelHandlerPandas(_SklearnModelHandler):
 
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
         """Predicts for a block as one frame."""
-        import pandas as pd
-
         names = getattr(model, "feature_names_in_", None)
-        block = select(block, None if names is None else list(names))
-        frame = pd.DataFrame(block) if isinstance(block, np.ndarray) else block.to_pandas()
+        frame = to_frame(select(block, None if names is None else list(names)))
         if self._inference_fn is None:
             return np.asarray(model.predict(frame, **(inference_args or {})))
         rows = [frame.iloc[position : position + 1] for position in range(len(frame))]

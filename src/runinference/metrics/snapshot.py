@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from runinference.errors import closest
@@ -13,6 +13,8 @@ from runinference.metrics.table import METRICS, MetricSpec
 Number = float | int
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+_SHOWN = ("mean", "p50", "p95", "p99", "max")
+_SINGULAR = {"batches": "batch", "calls": "call", "rows": "row", "tokens": "token"}
 _QUANTILES = {"P50": 0.50, "P95": 0.95, "P99": 0.99}
 
 
@@ -67,22 +69,16 @@ class MetricsSnapshot:
 
     def __str__(self) -> str:
         gauges = self._gauges()
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[list[str]]] = {}
         for name, spec in METRICS.items():
             if spec.kind == "distribution":
-                text = _describe(self.distributions.get(name) or Distribution(), spec)
+                cells = _cells(self.distributions.get(name) or Distribution(), spec)
             else:
                 value = self.counters.get(name, 0) if spec.kind == "counter" else gauges.get(name, 0)
-                text = human(value, spec.unit) if value else ""
-            if text:
-                groups.setdefault(spec.group, []).append((spec.label, text))
-        if not groups:
-            return "nothing was recorded"
-        width = max(len(label) for lines in groups.values() for label, _ in lines)
-        return "\n".join(
-            "\n".join([group.capitalize(), *(f"  {label:<{width}}  {text}" for label, text in lines)])
-            for group, lines in groups.items()
-        )
+                cells = [human(value, spec.unit)] if value else []
+            if cells and spec.label:
+                groups.setdefault(spec.group, []).append([spec.label, *cells])
+        return "\n".join(_lines(groups)) if groups else "nothing was recorded"
 
     def _gauges(self) -> dict[str, Number | str]:
         gauges = dict(self.gauges)
@@ -110,7 +106,7 @@ def human(value: Number | str, unit: str) -> str:
     if unit == "ratio":
         return f"{value:.1%}".replace("%", " %")
     amount = _amount(value)
-    return amount if unit == "text" else f"{amount} {unit}"
+    return amount if unit == "text" else f"{amount} {_SINGULAR.get(unit, unit) if amount == '1' else unit}"
 
 
 def _statistics(distribution: Distribution) -> dict[str, Number]:
@@ -126,20 +122,32 @@ def _statistics(distribution: Distribution) -> dict[str, Number]:
     return statistics | {key: value for key, value in optional.items() if value is not None and math.isfinite(value)}
 
 
-def _describe(distribution: Distribution, spec: MetricSpec) -> str:
-    statistics = _statistics(distribution)
+def _cells(distribution: Distribution, spec: MetricSpec) -> list[str]:
+    """What the text table shows of a distribution: one value where all are equal, else a cell for each heading."""
     if not distribution.count or not (distribution.max or distribution.min):
-        return ""
+        return []
+    statistics = _statistics(distribution)
     if distribution.min == distribution.max:
         times = f" (each of {distribution.count:,})" if distribution.count > 1 else ""
-        return human(statistics["MAX"], spec.unit) + times
-    if spec.unit in ("rows", "bytes"):
-        # What is counted in whole pieces has no 12.4 of them; a quantile is only near to one of its values.
-        statistics |= {key: round(statistics[key]) for key in _QUANTILES}
-    shown = ("mean", "p50", "p95", "p99", "max")
-    return " · ".join(
-        f"{key} {human(statistics[key.upper()], spec.unit)}" for key in shown if key.upper() in statistics
-    )
+        return [human(statistics["MAX"], spec.unit) + times]
+    return [human(statistics[key.upper()], spec.unit) if key.upper() in statistics else "" for key in _SHOWN]
+
+
+def _lines(groups: Mapping[str, list[list[str]]]) -> Iterator[str]:
+    label_width = max(len(row[0]) for rows in groups.values() for row in rows) + 2
+    widths = [
+        max([len(heading), *(len(row[column]) for rows in groups.values() for row in rows if len(row) > 2)])
+        for column, heading in enumerate(_SHOWN, 1)
+    ]
+    for group, rows in groups.items():
+        has_columns = any(len(row) > 2 for row in rows)
+        headings = [f"{heading:>{width}}" for heading, width in zip(_SHOWN, widths, strict=True)] if has_columns else []
+        yield "  ".join([f"{group.capitalize():<{label_width}}", *headings]).rstrip()
+        for label, *cells in rows:
+            aligned = (
+                [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)] if len(cells) > 1 else cells
+            )
+            yield "  ".join([f"  {label:<{label_width - 2}}", *aligned])
 
 
 def _amount(value: Number) -> str:

@@ -25,7 +25,7 @@ class MetricSpec:
         unit: Unit of its values; `text` for a gauge that holds words, `ratio` for a share between 0 and 1.
         help: What exactly is measured, in one sentence.
         group: The heading under which the text table shows it.
-        label: What the text table calls it.
+        label: What the text table calls it; empty for a metric that it leaves out.
         merge: What two gauges become when two recordings are joined; counters add up and distributions join.
     """
 
@@ -70,7 +70,7 @@ _ROWS: list[MetricSpec] = [
         "rows",
         "Rows of a batch that were handed to the model, so without those that failed before it.",
         "rows and batches",
-        "rows handed over",
+        "",
     ),
     MetricSpec(
         "inference_request_batch_byte_size",

@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from runinference.jobs.readers.lines import RecordLines
+from runinference.jobs.readers.lines import UTF8_MARK, RecordLines
 from runinference.jobs.readers.set_aside import SetAside
 from runinference.jobs.readers.streams import each_named, naming, open_stream, plain
 
 NULLS = pa.array(csv.ConvertOptions().null_values)
-MARK = b"\xef\xbb\xbf".decode("latin-1")
 
 _Bad = tuple[int, Any, str]  # the record, what it holds, why it was refused
 
@@ -32,10 +31,10 @@ def read(
     ragged: list[csv.InvalidRow] = []
     lines = RecordLines(path)
     record = 2
-    with open_stream(path) as stream:
+    with _unmarked(path) as stream:
         with naming(path):
             reader = _open(stream, delimiter, block, ragged, _header(path, delimiter, block))
-        names = [_utf8(name.removeprefix(MARK)) for name in reader.schema.names]
+        names = [_utf8(name) for name in reader.schema.names]
         for stored in each_named(reader, path):
             rows = stored.num_rows
             refused = [row.number for row in ragged]
@@ -57,16 +56,26 @@ def read(
 
 def sampled(path: str, delimiter: str, block: int) -> pa.Schema:
     """Names and types from the rows of the first block that have the right number of values."""
-    with open_stream(path) as stream:
+    with _unmarked(path) as stream:
         schema = _open(stream, delimiter, block, []).schema
-    fields = [pa.field(_utf8(field.name.removeprefix(MARK)), field.type) for field in schema]
+    fields = [pa.field(_utf8(field.name), field.type) for field in schema]
     return pa.schema(fields)
 
 
 def _header(path: str, delimiter: str, block: int) -> csv.ConvertOptions:
-    with open_stream(path) as stream:
+    with _unmarked(path) as stream:
         names = _open(stream, delimiter, block, []).schema.names
     return csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+
+
+def _unmarked(path: str) -> pa.NativeFile:
+    """The file's bytes after a mark of UTF-8, which would be text when read as Latin-1."""
+    stream = open_stream(path)
+    with naming(path):
+        if stream.read(len(UTF8_MARK)) == UTF8_MARK:
+            return stream
+    stream.close()
+    return open_stream(path)
 
 
 def _open(

@@ -15,6 +15,7 @@ from pyarrow import csv
 from runinference.errors import DataError
 from runinference.jobs.paths import file_format
 from runinference.jobs.readers import careful_csv
+from runinference.jobs.readers.lines import line_blocks
 from runinference.jobs.readers.schemas import one_schema, replace_types
 from runinference.jobs.readers.set_aside import SetAside
 from runinference.jobs.readers.streams import file_size, inspect_all, naming, open_stream, refuse_empty
@@ -37,6 +38,15 @@ def inspect(files: Sequence[str]) -> tuple[pa.Schema, int | None]:
 def read(path: str, schema: pa.Schema, batch_rows: int, set_aside: SetAside) -> Iterator[pa.RecordBatch]:
     """The batches of one file; ragged rows and rows with a value of another type are set aside."""
     del batch_rows
+    last: pa.RecordBatch | None = None
+    for last in _batches(path, schema, set_aside):
+        yield last
+    # Arrow closes an open quote at the end of the file without a word, with all the rows since then in one value.
+    if last is not None and _ends_within_value(last) and _quotes(path) % 2:
+        raise DataError(f"{path}: a quote is never closed; the last value holds the rest of the file")
+
+
+def _batches(path: str, schema: pa.Schema, set_aside: SetAside) -> Iterator[pa.RecordBatch]:
     delimiter = _delimiter(path)
     done = 0
     convert = csv.ConvertOptions(column_types=schema, include_columns=schema.names)
@@ -46,11 +56,20 @@ def read(path: str, schema: pa.Schema, batch_rows: int, set_aside: SetAside) -> 
                 done += batch.num_rows
                 yield batch
             return
-        except (pa.ArrowInvalid, UnicodeDecodeError):
+        except (pa.ArrowException, UnicodeDecodeError):
             pass
         except OSError as error:
             raise DataError(f"cannot read {path}: {error}") from error
     yield from careful_csv.read(path, schema, delimiter, BLOCK_BYTES, done, set_aside)
+
+
+def _ends_within_value(batch: pa.RecordBatch) -> bool:
+    texts = (column for column in batch.columns if pa.types.is_string(column.type))
+    return batch.num_rows > 0 and any(str(column[-1]).endswith("\n") for column in texts)
+
+
+def _quotes(path: str) -> int:
+    return sum(block.count(b'"') for block in line_blocks(path))
 
 
 def _sampled(path: str, sample: int) -> pa.Schema:

@@ -5,6 +5,7 @@ Arrow parses whole blocks of lines. A block that it refuses goes through `carefu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from runinference.jobs.readers.lines import line_blocks
 from runinference.jobs.readers.schemas import common_type, one_schema, replace_types
 from runinference.jobs.readers.set_aside import SetAside
 from runinference.jobs.readers.streams import inspect_all
+
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*(?=\n)")
 
 
 def inspect(files: Sequence[str]) -> tuple[pa.Schema, int | None]:
@@ -33,14 +36,13 @@ def read(path: str, schema: pa.Schema, batch_rows: int, set_aside: SetAside) -> 
     done = 0
     options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
     for block in line_blocks(path):
-        count = block.count(b"\n") + (not block.endswith(b"\n"))
         table = _parsed(block, options)
         # Two objects on one line, or one on two, are not JSON Lines although Arrow takes them.
-        if table is not None and table.num_rows == _written(block, count, table.num_rows):
+        if table is not None and table.num_rows == _rows(block):
             yield from table.select(schema.names).combine_chunks().to_batches()
         else:
             yield careful_json.read(block, done, schema, set_aside)
-        done += count
+        done += block.count(b"\n")
 
 
 def _parsed(block: bytes, options: json.ParseOptions) -> pa.Table | None:
@@ -54,9 +56,10 @@ def _parsed(block: bytes, options: json.ParseOptions) -> pa.Table | None:
         return None
 
 
-def _written(block: bytes, count: int, rows: int) -> int:
+def _rows(block: bytes) -> int:
     """How many rows the block should have: its lines that are not blank."""
-    return rows if rows == count else sum(1 for line in block.split(b"\n") if line.strip())
+    text = block.strip(b" \t\r\n")
+    return text.count(b"\n") + 1 - len(_BLANK_LINE.findall(text)) if text else 0
 
 
 def _sampled(path: str) -> pa.Schema | None:

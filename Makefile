@@ -1,0 +1,67 @@
+# Everything a contributor does, by name. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := .venv-peers
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-core bench bench-peers site docs docs-tables clean
+
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.dev ## Make the environment with everything a contributor needs
+demo: $(VENV)/.demo ## Run a model over 1,797 images of digits: the main job, on real data
+	@$(BIN)/python examples/digits/demo.py
+
+check: $(VENV)/.dev ## Lint, format, types, and generated documentation that is up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+test: $(VENV)/.dev ## Run all tests
+	$(BIN)/python -m pytest
+
+test-core: $(VENV)/.dev ## Run the tests that need nothing but the package itself
+	$(BIN)/python -m pytest -m core
+
+bench: $(VENV)/.dev ## Measure the engine against hand-written loops
+	$(BIN)/python benchmarks/foundation.py
+
+bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
+	$(PEERS)/bin/python benchmarks/peers.py
+
+site docs: $(VENV)/.dev docs-tables ## Build the documentation site in site/
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
+docs-tables: $(VENV)/.dev ## Write the tables of the documentation that are generated from the code
+	$(BIN)/python docs/generate.py
+
+clean: ## Remove the environments and everything that was built
+	rm -rf $(VENV) $(PEERS) build dist site demo bench-data .mypy_cache .pytest_cache .ruff_cache
+
+# One environment serves the demo and the contributor; each installs what it needs when pyproject.toml changes.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version}. Say which: make PYTHON=python3.12 …")'
+	@echo "Making an environment in $(VENV) (once) …"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.made
+	@echo "Installing runinference (once) …"
+	@$(BIN)/python $(PIP_INSTALL) -e '.[cli,pandas,sklearn]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	@echo "Installing runinference and what its contributors need (once) …"
+	@$(BIN)/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(PEERS)/.peers: pyproject.toml
+	@echo "Installing the systems to measure against in $(PEERS) (once, some GB) …"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python $(PIP_INSTALL) -e '.[peers]'
+	@touch $@

@@ -1,0 +1,110 @@
+"""`runinference run`: a model over files."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runinference.cli.exits import TOO_MANY_FAILURES, exits_well
+from runinference.cli.options import HANDLER_HELP, job_arguments, make_job
+
+if TYPE_CHECKING:
+    from runinference.jobs.job import Job, JobResult
+
+_REASONS_SHOWN = 5
+
+
+def _help(text: str) -> str:
+    return text.replace("    {HANDLER_HELP}", HANDLER_HELP.lstrip("\n"))
+
+
+@click.command(
+    help=_help(
+        """Run a model over INPUT and write OUTPUT with a column of predictions.
+
+    {HANDLER_HELP}
+    OUTPUT   a file; its suffix says the format: .parquet .csv .tsv .jsonl
+
+    The columns of the input are kept and `prediction` is added. A row that fails is set aside in the failures file,
+    with the reason; the others go on. OUTPUT appears only when it is complete.
+
+    \b
+    Examples:
+      runinference run sklearn:model.joblib customers.parquet scores.parquet
+      runinference run sklearn:model.joblib 'logs/*.csv' out.jsonl --columns age,income --key id
+      runinference run my_models.py:handler s3://bucket/texts/ out.parquet --max-failures 1%
+    """
+    )
+)
+@job_arguments
+@click.argument("output", type=click.Path())
+@click.option(
+    "--failures",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where failed rows go, as JSON Lines.  [default: OUTPUT.failures.jsonl]",
+)
+@click.option(
+    "--max-failures",
+    metavar="N|P%",
+    help="Exit with code 3 if more rows fail.  [default: only if all fail]",
+)
+@click.option("--metrics", type=click.Path(), metavar="FILE.json", help="Write the metrics here too.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Stop after so many rows of the input.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Try a call again that may succeed, such as one that lost its connection.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest time for one call of the model.  [default: none]",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+@exits_well
+def run(quiet: bool, **arguments: Any) -> None:
+    """Runs the command."""
+    from runinference.jobs.job import run_job
+    from runinference.progress import ProgressReporter
+
+    job = make_job(**arguments)
+    with ExitStack() as stack:
+
+        def show(total: int | None) -> Any:
+            return stack.enter_context(ProgressReporter(sys.stderr, total)).update
+
+        result = run_job(job, None if quiet else show)
+    if not quiet:
+        _print_result(result, job)
+    if result.too_many_failed:
+        click.echo(
+            f"Error: {result.failed:,} of {result.rows + result.failed:,} rows failed, "
+            f"more than the {job.allowed} allowed.",
+            err=True,
+        )
+        raise click.exceptions.Exit(TOO_MANY_FAILURES)
+
+
+def _print_result(result: JobResult, job: Job) -> None:
+    from runinference.metrics.snapshot import human
+
+    click.echo(f"{result.metrics}\n")
+    for reason, count in result.reasons[:_REASONS_SHOWN]:
+        click.echo(f"{count:,} × {reason}")
+    if len(result.reasons) > _REASONS_SHOWN:
+        click.echo(f"… and {len(result.reasons) - _REASONS_SHOWN} other reasons")
+    if result.reasons:
+        click.echo()
+    click.echo(f"Predictions  {result.output}  ({human(result.rows, 'rows')})")
+    if result.failures is not None:
+        click.echo(f"Failures     {result.failures}  ({human(result.failed, 'rows')})")
+    if job.metrics is not None:
+        click.echo(f"Metrics      {job.metrics}")

@@ -1,0 +1,101 @@
+"""`runinference check`: one batch, to see what a job would do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from runinference.engine.table import infer_table
+from runinference.jobs.job import Job, prepare
+from runinference.jobs.readers import Dataset
+from runinference.metrics import Metrics, MetricsSnapshot
+from runinference.prediction import Failure
+
+ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What one batch showed.
+
+    Attributes:
+        handler: The handler.
+        dataset: The input.
+        rows: Rows that were tried.
+        failures: Rows of them that failed.
+        prediction_type: Type of the `prediction` column, in Arrow's words; `None` where no row worked.
+        samples: Some predictions.
+        metrics: What was measured.
+        seconds_per_row: Time of one row in the batch without loading, in seconds; `None` where no row worked.
+        peak_bytes: Peak memory of this process so far in bytes; `None` where the system does not tell.
+    """
+
+    handler: Any
+    dataset: Dataset
+    rows: int
+    failures: list[Failure]
+    prediction_type: str | None
+    samples: list[Any]
+    metrics: MetricsSnapshot
+    seconds_per_row: float | None
+    peak_bytes: int | None
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long all rows would take at the speed of this batch; `None` where their number is unknown."""
+        total = self.dataset.num_rows
+        return None if self.seconds_per_row is None or total is None else self.seconds_per_row * total
+
+
+def dry_run(job: Job) -> DryRun:
+    """Runs the first rows of a job and writes nothing.
+
+    Raises:
+        ConfigurationError: An option, a column or the handler cannot work.
+        DataError: The input cannot be read.
+        ModelLoadError: The model cannot be loaded.
+        ModelFaultError: The model fails on every row.
+    """
+    handler, dataset = prepare(job)
+    failures: list[Failure] = []
+    metrics = Metrics()
+    start = time.perf_counter()
+    batches = list(
+        infer_table(
+            dataset.batches(failures.append, ROWS, ROWS),
+            handler,
+            columns=job.columns,
+            key=job.key,
+            on_failure=failures.append,
+            workers=job.workers,
+            metrics=metrics,
+        )
+    )
+    seconds = time.perf_counter() - start
+    done = sum(batch.num_rows for batch in batches)
+    snapshot = metrics.snapshot()
+    load_s = snapshot.to_dict().get("load_model_latency_milli_secs_SUM", 0.0)
+    predictions = [batch.column(batch.num_columns - 1) for batch in batches]
+    return DryRun(
+        handler=handler,
+        dataset=dataset,
+        rows=done + len(failures),
+        failures=failures,
+        prediction_type=str(predictions[0].type) if predictions else None,
+        samples=predictions[0].slice(0, 3).to_pylist() if predictions else [],
+        metrics=snapshot,
+        seconds_per_row=(seconds - float(load_s) / 1e3) / done if done else None,
+        peak_bytes=_peak_bytes(),
+    )
+
+
+def _peak_bytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such module.
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,267 @@
+"""A job: a model over the rows of files, written to a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runinference.engine.table import infer_table
+from runinference.errors import ConfigurationError, DataError
+from runinference.handler import ModelHandler
+from runinference.jobs.readers import Dataset, open_dataset
+from runinference.jobs.writers import ensure_not_input, open_writer
+from runinference.jobs.writers.failures import FailuresFile
+from runinference.metrics import Metrics, MetricsSnapshot
+from runinference.prediction import Failure
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PREDICTION_COLUMN = "prediction"
+_MOST_REASONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedFailures:
+    """How many rows may fail before a job counts as bad.
+
+    Attributes:
+        rows: So many rows.
+        percent: Or this share of all rows, from 0 to 100.
+    """
+
+    rows: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> AllowedFailures:
+        """Reads `10` as rows and `1%` as a share.
+
+        Raises:
+            ConfigurationError: It is neither.
+        """
+        try:
+            if text.endswith("%"):
+                percent = float(text[:-1])
+                if 0 <= percent <= 100:
+                    return cls(percent=percent)
+            elif int(text) >= 0:
+                return cls(rows=int(text))
+        except ValueError:
+            pass
+        raise ConfigurationError(f"{text!r} is neither a number of rows, such as 10, nor a share of them, such as 1%")
+
+    def exceeded(self, failed: int, total: int) -> bool:
+        """Whether `failed` of `total` rows are too many. Where nothing was said, only all rows are."""
+        if self.rows is not None:
+            return failed > self.rows
+        if self.percent is not None:
+            return failed * 100 > self.percent * total
+        return failed > 0 and failed == total
+
+    def __str__(self) -> str:
+        if self.rows is not None:
+            return f"{self.rows:,} rows"
+        return "all but one row" if self.percent is None else f"{self.percent:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done.
+
+    Attributes:
+        handler: The model handler.
+        input: File, folder or glob, local or an fsspec URL.
+        output: File whose suffix names the format.
+        columns: The columns that the model is given; all but `key` by default.
+        key: The column that names a row in failures.
+        max_batch_size: Largest batch in rows.
+        failures: Where failed rows go; beside the output by default.
+        allowed: How many rows may fail.
+        metrics: File for the metrics as JSON.
+        limit: Take no more rows than this.
+        workers: Threads for pre- and post-processing.
+        retries: How often a call that may succeed when tried again is tried again.
+        timeout_s: Longest time for one call of the model in seconds.
+    """
+
+    handler: Any
+    input: str
+    output: str
+    columns: Sequence[str] | None = None
+    key: str | None = None
+    max_batch_size: int | None = None
+    failures: str | None = None
+    allowed: AllowedFailures = field(default_factory=AllowedFailures)
+    metrics: str | None = None
+    limit: int | None = None
+    workers: int | None = None
+    retries: int = 0
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What became of a job.
+
+    Attributes:
+        rows: Rows written.
+        failed: Rows set aside.
+        seconds: How long it took.
+        metrics: What was measured.
+        output: The file that was written.
+        failures: The file with the failed rows; `None` where none failed.
+        reasons: Why rows failed and how many did so, the most frequent first.
+        too_many_failed: More rows failed than allowed.
+    """
+
+    rows: int
+    failed: int
+    seconds: float
+    metrics: MetricsSnapshot
+    output: str
+    failures: str | None
+    reasons: list[tuple[str, int]]
+    too_many_failed: bool
+
+
+class Counts:
+    """Rows done and failed so far, counted from any thread and shown as they change."""
+
+    def __init__(self, show: Callable[[int, int], Any]) -> None:
+        self.done = self.failed = 0
+        self.reasons: Counter[str] = Counter()
+        self._show = show
+        self._lock = threading.Lock()
+
+    def add_done(self, rows: int) -> None:
+        """Adds rows that are written."""
+        with self._lock:
+            self.done += rows
+        self._show(self.done, self.failed)
+
+    def add_failed(self, failure: Failure) -> None:
+        """Adds a row that was set aside."""
+        reason = f"{failure.stage}: {failure.error_type}: {failure.message.partition(chr(10))[0]}"
+        with self._lock:
+            self.failed += 1
+            # Messages may name the row, so that there are as many as rows: only so many are told apart.
+            known = reason in self.reasons or len(self.reasons) < _MOST_REASONS
+            self.reasons[reason if known else "other reasons"] += 1
+        self._show(self.done, self.failed)
+
+
+def prepare(job: Job) -> tuple[Any, Dataset]:
+    """The handler with the job's options and the dataset, after checking what can be checked before any row is read.
+
+    Raises:
+        ConfigurationError: An option or a column cannot work.
+        DataError: The input cannot be read.
+    """
+    handler = job.handler
+    if job.max_batch_size is not None:
+        if not isinstance(handler, ModelHandler):
+            raise ConfigurationError("--max-batch-size needs a handler that derives from runinference.ModelHandler")
+        smallest = handler.batch_elements_kwargs().get("min_batch_size")
+        least = None if smallest is None else min(smallest, job.max_batch_size)
+        handler = handler.with_options(min_batch_size=least, max_batch_size=job.max_batch_size)
+    needed = [*(job.columns or ()), *([job.key] if job.key else ())]
+    dataset = open_dataset(job.input, columns_needed=needed)
+    if PREDICTION_COLUMN in dataset.schema.names:
+        raise ConfigurationError(f"The input has a column {PREDICTION_COLUMN!r} already; rename it first")
+    return handler, dataset
+
+
+def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | None = None) -> JobResult:
+    """Runs a job to its end.
+
+    Args:
+        job: What is to be done.
+        show: Given the number of rows, where it is known; returns a function that is given the rows done and failed.
+
+    Raises:
+        ConfigurationError: An option, a column or the handler cannot work; nothing was read.
+        DataError: The input cannot be read or the output cannot be written.
+        ModelLoadError: The model cannot be loaded.
+        ModelFaultError: The model fails on every row.
+    """
+    start = time.monotonic()
+    handler, dataset = prepare(job)
+    ensure_not_input(job.output, dataset.files)
+    total = dataset.num_rows
+    if total is not None and job.limit is not None:
+        total = min(total, job.limit)
+    counts = Counts(show(total) if show is not None else _show_nothing)
+    metrics = Metrics()
+    failures_path = job.failures or f"{job.output}.failures.jsonl"
+    with ExitStack() as stack:
+        failures = stack.enter_context(FailuresFile(failures_path))
+
+        def set_aside(failure: Failure) -> None:
+            if failure.stage == "read":
+                metrics.record({"failed_examples": 1, "failed_examples_read": 1}, {})
+            failures(failure)
+            counts.add_failed(failure)
+
+        predicted = infer_table(
+            dataset.batches(set_aside, job.limit),
+            handler,
+            columns=job.columns,
+            key=job.key,
+            output_column=PREDICTION_COLUMN,
+            on_failure=set_aside,
+            retries=job.retries,
+            timeout_s=job.timeout_s,
+            workers=job.workers,
+            metrics=metrics,
+        )
+        writer = stack.enter_context(open_writer(job.output))
+        for batch in _or_empty(predicted, dataset.schema):
+            writer.write(batch)
+            counts.add_done(batch.num_rows)
+    snapshot = metrics.snapshot()
+    if job.metrics is not None:
+        _write_json(job.metrics, snapshot.to_dict())
+    return JobResult(
+        rows=counts.done,
+        failed=counts.failed,
+        seconds=time.monotonic() - start,
+        metrics=snapshot,
+        output=job.output,
+        failures=failures_path if counts.failed else None,
+        reasons=counts.reasons.most_common(),
+        too_many_failed=job.allowed.exceeded(counts.failed, counts.done + counts.failed),
+    )
+
+
+def _or_empty(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches; or one without rows, so that an output without rows has its columns all the same."""
+    import pyarrow as pa
+
+    empty = True
+    for batch in batches:
+        empty = False
+        yield batch
+    if empty:
+        yield pa.RecordBatch.from_pylist([], schema=schema.append(pa.field(PREDICTION_COLUMN, pa.null())))
+
+
+def _write_json(path: str, values: dict[str, Any]) -> None:
+    temporary = f"{path}.tmp-{os.getpid()}"
+    try:
+        Path(temporary).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"The metrics cannot be written to {path}: {error.strerror}") from error
+
+
+def _show_nothing(done: int, failed: int) -> None:
+    pass

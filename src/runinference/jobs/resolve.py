@@ -1,0 +1,110 @@
+"""The handler that a text such as `sklearn:model.joblib` or `my_models.py:handler` names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from runinference.errors import ConfigurationError, closest
+
+HANDLER_FORMS = "sklearn:model.joblib, package.module:name or file.py:name"
+
+
+def resolve_handler(text: str) -> Any:
+    """The handler that `text` names.
+
+    Args:
+        text: `SCHEME:PATH` for a model file; `package.module:name` or `file.py:name` for a handler, or a class or
+            function that makes one without arguments.
+
+    Raises:
+        ConfigurationError: It names nothing that there is.
+        Exception: What the user's own module raised.
+    """
+    head, separator, tail = text.partition(":")
+    if not separator or not head or not tail:
+        raise ConfigurationError(f"{text!r} does not name a handler. Write {HANDLER_FORMS}")
+    if head in SCHEMES:
+        return SCHEMES[head](tail)
+    # A path may hold a colon itself, such as that of a drive: the name is behind the last one.
+    place, _, name = text.rpartition(":")
+    if place.endswith(".py"):
+        return _named(_load_file(Path(place)), name, place)
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise ConfigurationError(
+            f"{text!r} does not name a handler: there is no scheme {head!r}.{closest(head, SCHEMES)} "
+            f"Write {HANDLER_FORMS}"
+        )
+    return _named(_load_module(place), name, place)
+
+
+def _sklearn(path: str) -> Any:
+    from runinference.handlers.sklearn import ModelFileType, SklearnModelHandlerNumpy
+
+    kinds = {
+        ".joblib": ModelFileType.JOBLIB,
+        ".pickle": ModelFileType.PICKLE,
+        ".pkl": ModelFileType.PICKLE,
+        ".skops": ModelFileType.SKOPS,
+    }
+    suffix = Path(path).suffix.lower()
+    if suffix not in kinds:
+        raise ConfigurationError(
+            f"sklearn:{path}: the suffix must be one of {', '.join(kinds)}; for other files write a handler"
+        )
+    if "://" not in path and not os.path.exists(path):
+        siblings = [str(sibling) for sibling in Path(path).parent.glob("*")]
+        raise ConfigurationError(f"The model file {path} does not exist.{closest(path, siblings)}")
+    return SklearnModelHandlerNumpy(path, kinds[suffix])
+
+
+SCHEMES: dict[str, Callable[[str], Any]] = {"sklearn": _sklearn}
+"""What stands before the colon for a model file, and the function that makes its handler."""
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        siblings = [str(sibling) for sibling in path.parent.glob("*.py")]
+        raise ConfigurationError(f"{path} does not exist.{closest(str(path), siblings)}")
+    # Under its own name, so that what is defined in it can be pickled, and beside the modules that it imports.
+    sys.path.insert(0, str(path.parent.resolve()))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"There is no module {error.name!r}, neither installed nor in the current folder"
+            ) from None
+        raise
+
+
+def _named(module: ModuleType, name: str, place: str) -> Any:
+    if not hasattr(module, name):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise ConfigurationError(f"{place} has no {name!r}.{closest(name, public)}")
+    found = getattr(module, name)
+    if callable(getattr(found, "run_inference", None)) and not isinstance(found, type):
+        return found
+    if not callable(found):
+        raise ConfigurationError(f"{place}:{name} is no handler but {type(found).__name__}")
+    handler = found()
+    if not callable(getattr(handler, "run_inference", None)):
+        raise ConfigurationError(f"{place}:{name}() returned no handler but {type(handler).__name__}")
+    return handler
