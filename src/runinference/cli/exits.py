@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -67,7 +66,8 @@ def _users_lines(error: BaseException | None) -> str:
     frames = [
         frame
         for frame in user_frames(error.__traceback__)
-        if not frame.filename.startswith("<") and not str(Path(frame.filename).resolve()).startswith(installed)
+        # Compiled packages name source files that are not there.
+        if Path(frame.filename).is_file() and not str(Path(frame.filename).resolve()).startswith(installed)
     ]
     return "".join(["Traceback (your code):\n", *traceback.format_list(frames)]) if frames else ""
 
@@ -76,7 +76,7 @@ def _users_lines(error: BaseException | None) -> str:
 def _terminated_like_interrupted() -> Iterator[None]:
     """Lets SIGTERM end the command through its `finally` blocks, so that nothing half-written stays behind."""
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:
+    def end(*_signal: object) -> NoReturn:
         sys.exit(TERMINATED)
 
     try:

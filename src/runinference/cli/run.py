@@ -85,11 +85,7 @@ def run(quiet: bool, **arguments: Any) -> None:
     if not quiet:
         _print_result(result, job)
     if result.too_many_failed:
-        click.echo(
-            f"Error: {result.failed:,} of {result.rows + result.failed:,} rows failed, "
-            f"more than the {job.allowed} allowed.",
-            err=True,
-        )
+        click.echo(f"Error: {job.allowed.describe(result.failed, result.rows + result.failed)}", err=True)
         raise click.exceptions.Exit(TOO_MANY_FAILURES)
 
 

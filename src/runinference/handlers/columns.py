@@ -34,6 +34,28 @@ def select(block: Any, names: Sequence[str] | None) -> Any:
     return block.select(list(names))
 
 
+def check_feature_count(block: Any, expected: int | None) -> None:
+    """Checks that a block has as many columns as a model was trained with, where the model tells.
+
+    Raises:
+        ModelFaultError: It has more or fewer.
+    """
+    if expected is None:
+        return
+    if isinstance(block, np.ndarray):
+        found, names = block.shape[1], ""
+    elif block.num_columns == 1 and hasattr(block.schema.field(0).type, "value_type"):
+        return
+    else:
+        found, names = block.num_columns, f": {', '.join(itertools.islice(block.schema.names, 10))}"
+        names += ", …" if found > 10 else ""
+    if found != expected:
+        raise ModelFaultError(
+            f"The model was trained with {expected:,} features but is given {found:,} columns{names}. "
+            "Name its columns: columns=[…], on the command line --columns"
+        )
+
+
 def all_numbers(block: Any) -> bool:
     """Whether every column of a block holds numbers, or lists of them, by its type."""
     if isinstance(block, np.ndarray):

@@ -13,7 +13,7 @@ import numpy as np
 
 from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError
 from runinference.handler import ModelHandler
-from runinference.handlers.columns import all_numbers, select, to_frame, to_matrix
+from runinference.handlers.columns import all_numbers, check_feature_count, select, to_frame, to_matrix
 from runinference.handlers.results import make_results
 from runinference.models.files import open_model_file
 from runinference.options import HandlerOptions
@@ -159,6 +159,7 @@ class SklearnModelHandlerNumpy(_SklearnModelHandler):
         """
         names = getattr(model, "feature_names_in_", None)
         block = select(block, None if names is None else list(names))
+        check_feature_count(block, getattr(model, "n_features_in_", None))
         if names is not None and self._inference_fn is None and not all_numbers(block):
             return np.asarray(model.predict(to_frame(block), **(inference_args or {})))
         matrix = to_matrix(block)
@@ -207,7 +208,9 @@ class SklearnModelHandlerPandas(_SklearnModelHandler):
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
         """Predicts for a block as one frame."""
         names = getattr(model, "feature_names_in_", None)
-        frame = to_frame(select(block, None if names is None else list(names)))
+        block = select(block, None if names is None else list(names))
+        check_feature_count(block, getattr(model, "n_features_in_", None))
+        frame = to_frame(block)
         if self._inference_fn is None:
             return np.asarray(model.predict(frame, **(inference_args or {})))
         rows = [frame.iloc[position : position + 1] for position in range(len(frame))]

@@ -67,10 +67,12 @@ class AllowedFailures:
             return failed * 100 > self.percent * total
         return failed > 0 and failed == total
 
-    def __str__(self) -> str:
-        if self.rows is not None:
-            return f"{self.rows:,} rows"
-        return "all but one row" if self.percent is None else f"{self.percent:g} %"
+    def describe(self, failed: int, total: int) -> str:
+        """What to say when `failed` of `total` rows are too many."""
+        if failed == total and self.rows is None and self.percent is None:
+            return f"All {total:,} rows failed."
+        limit = f"{self.rows:,}" if self.rows is not None else f"{self.percent:g} %"
+        return f"{failed:,} of {total:,} rows failed; {limit} may."
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +201,12 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
     total = dataset.num_rows
     if total is not None and job.limit is not None:
         total = min(total, job.limit)
-    counts = Counts(show(total) if show is not None else _show_nothing)
     metrics = Metrics()
     failures_path = job.failures or f"{job.output}.failures.jsonl"
     with ExitStack() as stack:
+        writer = stack.enter_context(open_writer(job.output))
         failures = stack.enter_context(FailuresFile(failures_path))
+        counts = Counts(show(total) if show is not None else _show_nothing)
 
         def set_aside(failure: Failure) -> None:
             if failure.stage == "read":
@@ -223,7 +226,6 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
             workers=job.workers,
             metrics=metrics,
         )
-        writer = stack.enter_context(open_writer(job.output))
         for batch in _or_empty(predicted, dataset.schema):
             writer.write(batch)
             counts.add_done(batch.num_rows)

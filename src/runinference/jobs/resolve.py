@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -53,14 +54,14 @@ def _sklearn(path: str) -> Any:
         ".pkl": ModelFileType.PICKLE,
         ".skops": ModelFileType.SKOPS,
     }
+    if "://" not in path and not os.path.exists(path):
+        siblings = [str(sibling) for sibling in Path(path).parent.glob("*")]
+        raise ConfigurationError(f"The model file {path} does not exist.{closest(path, siblings)}")
     suffix = Path(path).suffix.lower()
     if suffix not in kinds:
         raise ConfigurationError(
             f"sklearn:{path}: the suffix must be one of {', '.join(kinds)}; for other files write a handler"
         )
-    if "://" not in path and not os.path.exists(path):
-        siblings = [str(sibling) for sibling in Path(path).parent.glob("*")]
-        raise ConfigurationError(f"The model file {path} does not exist.{closest(path, siblings)}")
     return SklearnModelHandlerNumpy(path, kinds[suffix])
 
 
@@ -90,7 +91,8 @@ def _load_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConfigurationError(
-                f"There is no module {error.name!r}, neither installed nor in the current folder"
+                f"There is no module {error.name!r}, neither installed nor in the current folder."
+                f"{closest(name, SCHEMES)} Write {HANDLER_FORMS}"
             ) from None
         raise
 
@@ -102,6 +104,9 @@ def _named(module: ModuleType, name: str, place: str) -> Any:
     found = getattr(module, name)
     if callable(getattr(found, "run_inference", None)) and not isinstance(found, type):
         return found
+    if inspect.isabstract(found):
+        missing = " and ".join(f"{method}()" for method in sorted(found.__abstractmethods__))
+        raise ConfigurationError(f"{place}:{name} is no complete handler: it lacks {missing}")
     if not callable(found):
         raise ConfigurationError(f"{place}:{name} is no handler but {type(found).__name__}")
     handler = found()
