@@ -178,6 +178,8 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
 
 def num_bytes(example: Any) -> int:
     """The bytes that an example holds: array buffers, texts, numbers, and these within containers."""
+    if type(example) in _NUMBERS:
+        return 8
     nbytes = getattr(example, "nbytes", None)
     if nbytes is not None:
         return int(nbytes)
@@ -191,7 +193,10 @@ def num_bytes(example: Any) -> int:
         return sum(map(num_bytes, example))
     if hasattr(example, "memory_usage"):
         return int(example.memory_usage(index=False, deep=True).sum())
-    return 8 if isinstance(example, (int, float)) else 0
+    return 0
+
+
+_NUMBERS = frozenset({bool, float, int})
 
 
 def _checked(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:

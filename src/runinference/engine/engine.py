@@ -226,7 +226,14 @@ class Engine:
             answer(outcome, {0: future})
         return future
 
-    def _flow(self, feed: Feed, delay: float | None, *, stop_at_first: bool) -> Flow:
+    def _flow(
+        self,
+        feed: Feed,
+        delay: float | None,
+        *,
+        stop_at_first: bool,
+        observe: Callable[[Outcome, bool], None] | None = None,
+    ) -> Flow:
         def infer(batch: Batch) -> Outcome:
             with self._one_at_a_time:
                 outcome = self._stages.infer(batch, stop_at_first)
@@ -240,7 +247,7 @@ class Engine:
             batcher=batcher,
             stages=self._stages,
             infer=infer,
-            observe=self._reporter.batch,
+            observe=observe or self._reporter.batch,
             size_settled=lambda: self._limit.tuner.settled,
             workers=self._workers,
             default_workers=available_cores(),
@@ -265,7 +272,9 @@ class Engine:
         service = Service(inbox)
         # The inbox has waited for other callers already: what it gives is not held back again.
         feed = Feed(inbox, service.make_rows, self._stages.prepare, single_items=False)
-        service.start(self._flow(feed, delay=0.0, stop_at_first=False))
+        # Callers are answered before the batch is recorded: while they wake up there is time for that.
+        flow = self._flow(feed, delay=0.0, stop_at_first=False, observe=lambda outcome, overlapped: None)
+        service.start(flow, self._reporter.batch)
         return service
 
     def _progress_reporter(self, total: int | None) -> AbstractContextManager[ProgressReporter | None]:

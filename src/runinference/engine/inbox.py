@@ -35,8 +35,7 @@ class Inbox:
         self._oldest = 0.0
         self._unanswered = 0
         self._most_unanswered = 0
-        self._enough = 1
-        self._taker_waits = False
+        self._wake_at: int | None = None
         self._closed = False
         self.ended = False
         self.error: BaseException | None = None
@@ -48,6 +47,7 @@ class Inbox:
             EngineClosedError: The engine is closed.
         """
         future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()  # A row that is in cannot be taken back.
         with self._arrived:
             while self._unanswered >= self._capacity and not self._closed:
                 self._answered.wait()
@@ -57,8 +57,9 @@ class Inbox:
                 self._oldest = time.monotonic()
             self._rows.append((example, future))
             self._unanswered += 1
-            self._most_unanswered = max(self._most_unanswered, self._unanswered)
-            if self._taker_waits and (len(self._rows) >= self._enough or len(self._rows) == 1):
+            if self._unanswered > self._most_unanswered:
+                self._most_unanswered = self._unanswered
+            if len(self._rows) == self._wake_at:
                 self._arrived.notify()
         return future
 
@@ -66,17 +67,10 @@ class Inbox:
         """Up to `most` rows with their futures."""
         with self._arrived:
             expected = max(1, min(most, self._most_unanswered))
-            self._enough = expected
             self._most_unanswered = self._unanswered
-            while len(self._rows) < expected and not self._closed:
-                patience = None
-                if self._rows:
-                    patience = self._oldest + self._linger_s - time.monotonic()
-                    if patience <= 0:
-                        break
-                self._taker_waits = True
-                self._arrived.wait(patience)
-                self._taker_waits = False
+            self._wait_for(expected, self._linger_s)
+            if not self._rows:
+                self._wait_for(1, None)
             taken = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
             arrived, self._oldest = self._oldest, time.monotonic()
             self.ended = self._closed and not self._rows
@@ -95,3 +89,15 @@ class Inbox:
         with self._arrived:
             self._closed = True
             self._arrived.notify_all()
+            self._answered.notify_all()
+
+    def _wait_for(self, rows: int, seconds: float | None) -> None:
+        """Waits for so many rows; a caller that puts one wakes the taker only when there are enough."""
+        deadline = None if seconds is None else (self._oldest if self._rows else time.monotonic()) + seconds
+        while len(self._rows) < rows and not self._closed:
+            patience = None if deadline is None else deadline - time.monotonic()
+            if patience is not None and patience <= 0:
+                break
+            self._wake_at = rows
+            self._arrived.wait(patience)
+            self._wake_at = None

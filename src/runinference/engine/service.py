@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -31,9 +31,9 @@ class Service:
         self._thread: threading.Thread | None = None
         self.ended = False
 
-    def start(self, flow: Flow) -> None:
-        """Runs `flow`, which reads the inbox and makes rows with `make_rows`."""
-        self._thread = threading.Thread(target=self._run, args=(flow,), name="runinference-submit", daemon=True)
+    def start(self, flow: Flow, observe: Callable[[Outcome, bool], None]) -> None:
+        """Runs `flow`, which reads the inbox and makes rows with `make_rows`, and tells `observe` of each outcome."""
+        self._thread = threading.Thread(target=self._run, args=(flow, observe), name="runinference-submit", daemon=True)
         self._thread.start()
 
     def make_rows(self, items: list[tuple[Any, Future[Any]]], start: int) -> Rows:
@@ -52,10 +52,11 @@ class Service:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, flow: Flow) -> None:
+    def _run(self, flow: Flow, observe: Callable[[Outcome, bool], None]) -> None:
         try:
             for outcome in flow.outcomes():
                 self._inbox.answered(answer(outcome, self._futures))
+                observe(outcome, False)
         except BaseException as error:
             self.ended = True
             self._inbox.close()
@@ -70,13 +71,9 @@ class Service:
 def answer(outcome: Outcome, futures: MutableMapping[int, Future[Any]]) -> int:
     """Gives the results and failures of `outcome` to the futures of their rows; says how many there were."""
     for index, result in zip(outcome.rows.index, outcome.results, strict=True):
-        future = futures.pop(index)
-        if future.set_running_or_notify_cancel():
-            future.set_result(result)
+        futures.pop(index).set_result(result)
     for failure in outcome.failures:
-        future = futures.pop(failure.index)
-        if future.set_running_or_notify_cancel():
-            future.set_exception(inference_error(failure))
+        futures.pop(failure.index).set_exception(inference_error(failure))
     return len(outcome.rows) + len(outcome.failures)
 
 
