@@ -121,7 +121,7 @@ def test_threads_do_not_mix_their_lines(tmp_path):
 
 
 def test_where_it_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(DataError, match="neither the folder .* exists"):
+    with pytest.raises(DataError, match=r"neither the folder .* exists"):
         FailuresFile(tmp_path / "a/b/f.jsonl")
     with pytest.raises(ConfigurationError, match=r"'memory://f.jsonl' must be local"):
         FailuresFile("memory://f.jsonl")

@@ -149,6 +149,20 @@ def test_a_quote_that_is_never_closed_is_an_error(tmp_path):
         list(open_dataset(path).batches(lambda failure: None))
 
 
+def test_a_quote_that_is_open_at_the_end_is_an_error(tmp_path):
+    path = write(tmp_path / "a.csv", 'a,b\n1,2\n3,"4\n5,6\n')
+    with pytest.raises(DataError, match=r"a.csv: a quote is never closed; the last value holds the rest"):
+        list(open_dataset(path).batches())
+    assert read(write(tmp_path / "b.csv", 'a,b\n1,"x\n"\n'))[0] == [{"a": 1, "b": "x\n"}]
+
+
+@pytest.mark.parametrize("header", [b"\xef\xbb\xbfa,b", b'\xef\xbb\xbf"a","b"', b"\n\na,b"])
+def test_ragged_lines_do_not_disturb_the_header(tmp_path, header):
+    rows, failures = read(write(tmp_path / "a.csv", header + b"\n1,2\n3\n"))
+    assert rows == [{"a": 1, "b": 2}]
+    assert [failure.example for failure in failures] == ["3"]
+
+
 def test_a_truncated_archive_is_an_error(tmp_path):
     path = write(tmp_path / "a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 100_000)[:-20])
     with pytest.raises(DataError, match=r"cannot read .*a.csv.gz: Truncated compressed stream"):

@@ -1,5 +1,6 @@
 """Tables written to one file."""
 
+import contextlib
 import datetime
 import decimal
 import gzip
@@ -24,6 +25,20 @@ ALL = ["out.parquet", "out.csv", "out.jsonl", "out.tsv", "out.csv.gz", "out.ndjs
 
 def batch(**columns):
     return pa.RecordBatch.from_pydict(columns)
+
+
+def fail_half_way(path):
+    with contextlib.suppress(KeyError), open_writer(path) as writer:
+        writer.write(batch(x=[1]))
+        raise KeyError
+    return writer
+
+
+def fill(path, rows):
+    noise = np.random.default_rng(0).random(rows)
+    with open_writer(path) as writer:
+        for start in range(0, rows, 10_000):
+            writer.write(batch(x=noise[start : start + 10_000]))
 
 
 @pytest.fixture
@@ -59,15 +74,13 @@ def test_what_is_written_is_read_back(tmp_path, name):
 @pytest.mark.parametrize("name", ALL)
 def test_an_exception_leaves_what_was_there(tmp_path, name):
     (tmp_path / name).write_text("old")
-    with pytest.raises(KeyError), open_writer(tmp_path / name) as writer:
-        writer.write(batch(x=[1]))
-        raise KeyError
+    writer = fail_half_way(tmp_path / name)
     assert os.listdir(tmp_path) == [name]
     assert (tmp_path / name).read_text() == "old"
     writer.abort()
     with pytest.raises(DataError, match="was committed or aborted already"):
         writer.write(batch(x=[1]))
-    with pytest.raises(DataError, match="cannot commit .* was committed or aborted already"):
+    with pytest.raises(DataError, match=r"cannot commit .* was committed or aborted already"):
         writer.commit()
 
 
@@ -183,8 +196,9 @@ def test_csv_refuses_nested_columns_and_names_them(tmp_path):
 
 def test_csv_takes_every_flat_type(tmp_path):
     row = batch(
-        b=[b"\xff\x00"], d=pa.array(["u"]).dictionary_encode(), n=[decimal.Decimal("1.10")], h=pa.array(np.float16([0.5])),
-        v=pa.array(["w"], pa.string_view()), t=[datetime.date(2020, 1, 2)], z=pa.nulls(1),
+        b=[b"\xff\x00"], d=pa.array(["u"]).dictionary_encode(), n=[decimal.Decimal("1.10")],
+        h=pa.array(np.float16([0.5])), v=pa.array(["w"], pa.string_view()),
+        t=[datetime.date(2020, 1, 2)], z=pa.nulls(1),
     )  # fmt: skip
     with open_writer(tmp_path / "out.csv") as writer:
         writer.write(row)
@@ -193,9 +207,11 @@ def test_csv_takes_every_flat_type(tmp_path):
 
 def test_json_has_a_form_for_every_value(tmp_path):
     row = batch(
-        f=[math.nan, 1.0, math.inf, -0.0, 1e-7], h=pa.array(np.float16([1, 2, 0.5, 0, 0])), d=[decimal.Decimal("1.10")] * 5,
-        day=[datetime.date(2020, 1, 2)] * 5, t=pa.array([1] * 5, pa.timestamp("ns", "UTC")), b=[b"\xff"] * 5,
-        e=[[1.5, math.nan, None]] * 5, s=[{"x": b"a", "y": decimal.Decimal("2.5")}] * 5, q=['"', "\\", "\n", "\x7fé\u2028", None],
+        f=[math.nan, 1.0, math.inf, -0.0, 1e-7], h=pa.array(np.float16([1, 2, 0.5, 0, 0])),
+        d=[decimal.Decimal("1.10")] * 5, day=[datetime.date(2020, 1, 2)] * 5,
+        t=pa.array([1] * 5, pa.timestamp("ns", "UTC")), b=[b"\xff"] * 5,
+        e=[[1.5, math.nan, None]] * 5, s=[{"x": b"a", "y": decimal.Decimal("2.5")}] * 5,
+        q=['"', "\\", "\n", "\x7fé\u2028", None],
         ok=[True, False, None, True, True], c=pa.array(["u"] * 5).dictionary_encode(), n=pa.nulls(5),
     )  # fmt: skip
     with open_writer(tmp_path / "out.jsonl") as writer:
@@ -212,12 +228,6 @@ def test_json_has_a_form_for_every_value(tmp_path):
     }  # fmt: skip
 
 
-def test_json_without_columns_still_has_rows(tmp_path):
-    with open_writer(tmp_path / "out.jsonl") as writer:
-        writer.write(pa.RecordBatch.from_pylist([{}, {}], schema=pa.schema([])))
-    assert (tmp_path / "out.jsonl").read_text() in ("", "{}\n{}\n")
-
-
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "out.txt", "out.parquet.gz"])
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path, name):
     with pytest.raises(ConfigurationError, match=r"by its suffix. Known suffixes: .parquet, .pq, .csv, .tsv, .jsonl"):
@@ -226,7 +236,7 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path, name):
 
 @pytest.mark.parametrize("ending", ["", "/", "/new/"])
 def test_a_folder_is_refused_for_now(tmp_path, ending):
-    with pytest.raises(ConfigurationError, match="is a folder; name a file. Known suffixes"):
+    with pytest.raises(ConfigurationError, match=r"is a folder; name a file\. Known suffixes"):
         open_writer(f"{tmp_path}{ending}")
 
 
@@ -248,13 +258,8 @@ def test_a_folder_that_takes_no_files_is_an_error():
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("rows", [40_000, 400_000])
 def test_a_full_disk_is_said_and_nothing_is_left(small_disk, name, rows):
-    noise = np.random.default_rng(0).random(rows)
-    with (
-        pytest.raises(DataError, match=rf"disk full while writing .*{name}"),
-        open_writer(small_disk / name) as writer,
-    ):
-        for start in range(0, rows, 10_000):
-            writer.write(batch(x=noise[start : start + 10_000]))
+    with pytest.raises(DataError, match=rf"disk full while writing .*{name}"):
+        fill(small_disk / name, rows)
     assert os.listdir(small_disk) == []
 
 
@@ -274,9 +279,7 @@ def test_an_output_that_is_an_input_is_refused(tmp_path, monkeypatch):
 def test_a_url_is_committed_at_the_end_or_not_at_all(name):
     memory = pytest.importorskip("fsspec").filesystem("memory")
     url = f"memory://writers/{name}"
-    with pytest.raises(KeyError), open_writer(url) as writer:
-        writer.write(batch(x=[1]))
-        raise KeyError
+    fail_half_way(url)
     assert not memory.exists(url)
     with open_writer(url) as writer:
         writer.write(batch(x=[1, 2]))

@@ -46,10 +46,12 @@ def _footer(path: str) -> tuple[pa.Schema, int]:
 
 def _open(path: str) -> pq.ParquetFile:
     with naming(path):
-        # Measured on 128 MB of float32: mapping a local file reads 2.0 GB/s, pre-buffering without it 1.4 GB/s.
-        # A remote file is the other way round: pre-buffering joins many small requests into a few.
+        # A local file is not mapped: a job is no faster with it, counts the whole file as its memory, and dies of a
+        # signal when somebody cuts the file short. Of a remote file, pre-buffering joins many small requests.
         if not is_url(path):
-            return pq.ParquetFile(path, memory_map=True, pre_buffer=False, page_checksum_verification=True)
+            return pq.ParquetFile(
+                path, memory_map=False, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True
+            )
         return pq.ParquetFile(open_file(path), pre_buffer=True, page_checksum_verification=True)
 
 
