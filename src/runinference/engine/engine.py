@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 from runinference.batching import Batch, ReadyMadeBatcher, Rows, make_batcher, make_limit
+from runinference.engine.arguments import check_arguments, check_examples
 from runinference.engine.feed import Feed, MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
@@ -77,7 +78,7 @@ class Engine:
         metrics: Metrics | None = None,
     ) -> None:
         arguments = None if inference_args is None else dict(inference_args)
-        _check(retries=retries, timeout_s=timeout_s, workers=workers, on_failure=on_failure, progress=progress)
+        check_arguments(retries=retries, timeout_s=timeout_s, workers=workers, on_failure=on_failure, progress=progress)
         self._plan = Plan.of(handler, arguments)
         self._ordered = ordered
         self._on_failure = on_failure
@@ -118,7 +119,7 @@ class Engine:
             ModelLoadError: While iterating: the model cannot be loaded.
             ModelFaultError: While iterating: the model fails on every row.
         """
-        _check_examples(examples)
+        check_examples(examples)
         total = len(examples) if isinstance(examples, Sized) and not self._plan.prebatched else None
         prebatched = self._plan.prebatched
         ready = self.ready(examples, _rows_of_batches if prebatched else rows_of_items, total, prebatched)
@@ -149,9 +150,12 @@ class Engine:
             A future of the row's result. Where the row fails, it has the `InferenceError`.
 
         Raises:
+            ConfigurationError: The handler takes ready-made batches.
             EngineClosedError: The engine is closed.
         """
         self._check_open()
+        if self._plan.prebatched:
+            raise ConfigurationError("submit() takes single rows, but the handler takes ready-made batches")
         if self._workers == 0:
             return self._answer_inline(example)
         service = self._service
@@ -232,7 +236,7 @@ class Engine:
         delay: float | None,
         *,
         stop_at_first: bool,
-        observe: Callable[[Outcome, bool], None] | None = None,
+        observed: bool = True,
     ) -> Flow:
         def infer(batch: Batch) -> Outcome:
             with self._one_at_a_time:
@@ -247,7 +251,7 @@ class Engine:
             batcher=batcher,
             stages=self._stages,
             infer=infer,
-            observe=observe or self._reporter.batch,
+            observe=self._reporter.batch if observed else None,
             size_settled=lambda: self._limit.tuner.settled,
             workers=self._workers,
             default_workers=available_cores(),
@@ -273,7 +277,7 @@ class Engine:
         # The inbox has waited for other callers already: what it gives is not held back again.
         feed = Feed(inbox, service.make_rows, self._stages.prepare, single_items=False)
         # Callers are answered before the batch is recorded: while they wake up there is time for that.
-        flow = self._flow(feed, delay=0.0, stop_at_first=False, observe=lambda outcome, overlapped: None)
+        flow = self._flow(feed, delay=0.0, stop_at_first=False, observed=False)
         service.start(flow, self._reporter.batch)
         return service
 
@@ -309,32 +313,3 @@ def _rows_of_batches(items: list[Any], start: int) -> Rows:
             f"with_no_batching() needs elements that are batches, such as lists or arrays; got {type(batch).__name__}"
         )
     return Rows(batch, range(start, start + len(batch)))
-
-
-def _check_examples(examples: Any) -> None:
-    kind = type(examples)
-    if isinstance(examples, (str, bytes, Mapping)):
-        raise ConfigurationError(f"examples must be an iterable of rows, got one {kind.__name__}")
-    if kind.__module__.partition(".")[0] in {"pandas", "polars", "pyarrow"} and kind.__name__ in _TABLES:
-        raise ConfigurationError(
-            f"infer() and map() take rows one by one; a {kind.__name__} is a table: use infer_table()"
-        )
-    if not isinstance(examples, Iterable):
-        raise ConfigurationError(f"examples must be an iterable of rows, got {kind.__name__}")
-
-
-_TABLES = frozenset({"DataFrame", "LazyFrame", "RecordBatch", "RecordBatchReader", "Table"})
-
-
-def _check(**arguments: Any) -> None:
-    for name in ("retries", "workers"):
-        value = arguments[name]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise ConfigurationError(f"{name} must be a whole number of at least 0, got {value!r}")
-    timeout_s = arguments["timeout_s"]
-    if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
-        raise ConfigurationError(f"timeout_s must be seconds above 0, got {timeout_s!r}")
-    for name in ("on_failure", "progress"):
-        value = arguments[name]
-        if value is not None and not isinstance(value, bool) and not callable(value):
-            raise ConfigurationError(f"{name} must be a function, got {value!r}")

@@ -11,6 +11,7 @@ from runinference.engine.feed import Feed
 from runinference.engine.lane import Lane
 from runinference.engine.overlap import OverlapChoice
 from runinference.engine.stages import Outcome, Stages
+from runinference.errors import EngineClosedError
 
 
 class Flow:
@@ -25,7 +26,7 @@ class Flow:
         batcher: Forms the batches.
         stages: What is done to them.
         infer: Runs the model on a batch.
-        observe: Told of each finished outcome, in the thread that asked for it.
+        observe: Told of each finished outcome, before it is given to the thread that asked for it.
         size_settled: Whether the size of batches has stopped changing.
         workers: Threads for pre- and post-processing: 0 keeps everything in one thread, `None` decides from timings.
         default_workers: How many threads to use where `workers` does not say.
@@ -38,7 +39,7 @@ class Flow:
         batcher: Batcher,
         stages: Stages,
         infer: Callable[[Batch], Outcome],
-        observe: Callable[[Outcome, bool], None],
+        observe: Callable[[Outcome, bool], None] | None,
         size_settled: Callable[[], bool],
         workers: int | None,
         default_workers: int,
@@ -61,6 +62,7 @@ class Flow:
         """The finished outcomes, in the order in which their batches were formed.
 
         Raises:
+            EngineClosedError: The engine was closed meanwhile, so that not all outcomes are there.
             Exception: What the source raised, after the outcomes of all rows before.
         """
         try:
@@ -75,7 +77,9 @@ class Flow:
                     if outcome is None:
                         break
                     yield from self._let_go(self._stages.finish(outcome))
-            if self._feed.error is not None and not self._stopped():
+            if self._stopped():
+                raise EngineClosedError("The engine was closed while its results were being read")
+            if self._feed.error is not None:
                 raise self._feed.error
         finally:
             self.close()
@@ -126,7 +130,8 @@ class Flow:
             self._overlap = True
 
     def _let_go(self, outcome: Outcome) -> Iterator[Outcome]:
-        self._observe(outcome, self._overlap)
+        if self._observe is not None:
+            self._observe(outcome, self._overlap)
         start = time.monotonic()
         yield outcome
         if self._choice is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from runinference.batching import Rows
 from runinference.errors import ModelFaultError, is_out_of_memory, is_transient
-from runinference.prediction import qualified_name
+from runinference.prediction import qualified_name, without_our_frames
 
 _FAILURES_THAT_MAKE_A_FAULT = 16
 _FIRST_PAUSE_S = 0.1
@@ -134,4 +134,4 @@ class Isolator:
             raise ModelFaultError(
                 f"The model fails on every row: the first {len(self._failures)} that were tried alone all failed, "
                 f"the last with {qualified_name(type(error))}: {error}"
-            ) from error
+            ) from error.with_traceback(without_our_frames(error.__traceback__))

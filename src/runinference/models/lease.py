@@ -8,7 +8,7 @@ from typing import Any
 
 from runinference.errors import ModelLoadError, RunInferenceError
 from runinference.models.store import Loaded, ModelStore
-from runinference.prediction import qualified_name
+from runinference.prediction import qualified_name, without_our_frames
 
 
 class ModelLease:
@@ -62,4 +62,5 @@ class ModelLease:
             raise
         except Exception as error:
             name = type(self._handler).__name__
-            raise ModelLoadError(f"{name} could not load its model: {qualified_name(type(error))}: {error}") from error
+            cause = error.with_traceback(without_our_frames(error.__traceback__))
+            raise ModelLoadError(f"{name} could not load its model: {qualified_name(type(error))}: {error}") from cause
