@@ -62,7 +62,7 @@ class KeyedModelHandler(ModelHandler[tuple[Any, Any], tuple[Any, Any], Any]):
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
         """The bytes of the examples; keys are not counted."""
         examples = [row[1] if self._has_key(row) else row for row in batch]
-        return int(self.unkeyed.get_num_bytes(examples))
+        return int(_ask(self.unkeyed, "get_num_bytes", examples))
 
     def should_skip_batching(self) -> bool:
         """Whether each input element is a batch already, as either handler says."""
@@ -101,8 +101,23 @@ def not_a_pair(row: Any) -> TypeError:
 
 
 def _ask(handler: Any, method: str, *args: Any) -> Any:
-    ours = getattr(handler, method, None)
-    return ours(*args) if ours is not None else getattr(ModelHandler, method)(handler, *args)
+    return getattr(handler if hasattr(handler, method) else _DEFAULTS, method)(*args)
+
+
+class _Defaults(ModelHandler[Any, Any, None]):
+    """Answers what a handler that does not derive from ours does not say itself."""
+
+    def load_model(self) -> None:
+        """Loads nothing."""
+
+    def run_inference(
+        self, batch: Sequence[Any], model: None, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[Any]:
+        """Runs nothing."""
+        raise NotImplementedError
+
+
+_DEFAULTS = _Defaults()
 
 
 def _delegate(method: str) -> Callable[..., Any]:

@@ -39,9 +39,10 @@ class Failure:
         error_type: Qualified name of the exception's class, such as `ValueError`.
         message: The exception's message.
         traceback: The formatted traceback, without the frames of this package.
-        attempts: How often the failing step was tried on this row, alone or within a batch.
+        attempts: How often the failing step was tried on this row alone.
         model_id: Which model was asked, where that is known.
-        error: The exception itself; not compared, not printed.
+        error: The exception itself; not compared, not printed. Given to `on_failure`, it has no traceback any more,
+            because that would keep the model and the batch in memory.
     """
 
     example: Any
@@ -94,6 +95,13 @@ class Failure:
             "example": self.example,
             "traceback": self.traceback,
         }
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Takes the traceback from an exception and its causes, and with it all that their frames keep alive."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def qualified_name(cls: type) -> str:

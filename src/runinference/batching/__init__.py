@@ -47,9 +47,9 @@ def make_limit(policy: BatchPolicy) -> Limit:
     return Limit(tuner, policy.max_size, policy.max_weight)
 
 
-def make_batcher(policy: BatchPolicy, limit: Limit, max_delay_s: float | None = None) -> Batcher:
-    """The batcher that `policy` asks for; `max_delay_s` is used where the policy has no delay of its own."""
-    delay = policy.max_delay_s if policy.max_delay_s is not None else max_delay_s
+def make_batcher(policy: BatchPolicy, limit: Limit) -> Batcher:
+    """The batcher that `policy` asks for."""
+    delay = policy.max_delay_s
     if policy.length_fn is None:
         return FifoBatcher(limit, delay)
     if policy.bucket_boundaries is not None:

@@ -45,7 +45,7 @@ def join(parts: Sequence[Any]) -> Any:
     if len(parts) == 1:
         return first
     if is_record_batch(first):
-        return sys.modules["pyarrow"].concat_batches(parts)
+        return _join_record_batches(parts)
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
     joined = list(first)
@@ -54,6 +54,11 @@ def join(parts: Sequence[Any]) -> Any:
     return joined
 
 
-def num_block_bytes(block: Any) -> int:
-    """The bytes of the rows of a block, not of the larger buffers that it may be a slice of."""
-    return int(block.nbytes)
+def _join_record_batches(parts: Sequence[Any]) -> Any:
+    pyarrow = sys.modules["pyarrow"]
+    if all(part.schema.equals(parts[0].schema) for part in parts):
+        return pyarrow.concat_batches(parts)
+    # Such as frames of which only some have a missing value in a column of integers.
+    tables = [pyarrow.Table.from_batches([part]) for part in parts]
+    joined = pyarrow.concat_tables(tables, promote_options="permissive").combine_chunks()
+    return joined.to_batches()[0]

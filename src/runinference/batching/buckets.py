@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from runinference.batching.batch import Batch, FlushReason
 from runinference.batching.limit import Limit
 from runinference.batching.rows import Rows
+from runinference.batching.run_queue import RunQueue
 
 
 class BucketBatcher:
@@ -31,7 +32,7 @@ class BucketBatcher:
         self._boundaries = boundaries
         self._max_delay_s = max_delay_s
         self._lookahead = lookahead
-        self._buckets: list[list[tuple[Rows, float]]] = [[] for _ in range(len(boundaries) + 1)]
+        self._buckets = [RunQueue() for _ in range(len(boundaries) + 1)]
 
     def add(self, rows: Rows, now: float) -> None:
         """Takes in rows that arrived at `now`; each has a length."""
@@ -39,52 +40,40 @@ class BucketBatcher:
         for position, length in enumerate(rows.sizes or ()):
             positions.setdefault(bisect_right(self._boundaries, length), []).append(position)
         for bucket, chosen in positions.items():
-            self._buckets[bucket].append((rows.pick(chosen), now))
+            self._buckets[bucket].add(rows.pick(chosen), now)
 
     def poll(self, now: float) -> Batch | None:
         """The next bucket that is full, must go at `now`, or holds the oldest of too many rows."""
         waiting = 0.0
         for bucket in self._buckets:
-            count, area, kept_out = self._next(bucket)
+            count, area, kept_out = self._limit.fits(bucket.sizes())
             if kept_out or self._limit.is_full(count, area):
                 return self._take(bucket, count, area, "memory" if kept_out else "full")
             waiting += self._limit.fill(count, area)
-        oldest = self._oldest()
-        if oldest is None:
-            return None
         deadline = self.next_deadline()
         if deadline is not None and now >= deadline:
-            return self._take(oldest, *self._next(oldest)[:2], "deadline")
-        if waiting > self._lookahead:
-            return self._take(oldest, *self._next(oldest)[:2], "bucket")
-        return None
+            return self._take_oldest("deadline")
+        return self._take_oldest("bucket") if waiting > self._lookahead else None
 
     def flush(self) -> Batch | None:
         """The next batch of what is left, when no row will follow."""
-        oldest = self._oldest()
-        return None if oldest is None else self._take(oldest, *self._next(oldest)[:2], "end")
+        return self._take_oldest("end")
 
     def next_deadline(self) -> float | None:
         """When the oldest row must go."""
-        oldest = self._oldest()
-        return None if self._max_delay_s is None or oldest is None else oldest[0][1] + self._max_delay_s
+        oldest = min((bucket.oldest for bucket in self._buckets if bucket.oldest is not None), default=None)
+        return None if self._max_delay_s is None or oldest is None else oldest + self._max_delay_s
 
     @property
     def room(self) -> int:
         """Rows to read at once; any row may complete its bucket, so this is only a convenient number."""
         return self._limit.rows or 64
 
-    def _oldest(self) -> list[tuple[Rows, float]] | None:
-        return min((b for b in self._buckets if b), key=lambda bucket: bucket[0][1], default=None)
+    def _take_oldest(self, reason: FlushReason) -> Batch | None:
+        bucket = min((b for b in self._buckets if b), key=lambda b: b.oldest or 0.0, default=None)
+        return None if bucket is None else self._take(bucket, *self._limit.fits(bucket.sizes())[:2], reason)
 
-    def _next(self, bucket: list[tuple[Rows, float]]) -> tuple[int, int, bool]:
-        return self._limit.fits(size for run, _ in bucket for size in run.sizes or ())
-
-    def _take(self, bucket: list[tuple[Rows, float]], count: int, area: int, reason: FlushReason) -> Batch:
-        since = bucket[0][1]
-        joined = Rows.join([run for run, _ in bucket])
-        newest = bucket[-1][1]
-        bucket[:] = [(joined.cut(count, len(joined)), newest)] if len(joined) > count else []
-        rows = joined.cut(0, count)
+    def _take(self, bucket: RunQueue, count: int, area: int, reason: FlushReason) -> Batch:
+        rows, since = bucket.take(count)
         sizes = rows.sizes or [0]
         return Batch(rows, reason, self._limit.fill(count, area), since, sum(sizes), count * max(sizes))

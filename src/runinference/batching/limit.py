@@ -49,7 +49,7 @@ class Limit:
         rows_limit, weight_limit = self.rows, self.weight
         count = weight = longest = 0
         for size in sizes:
-            longest = max(longest, size)
+            longest = max(longest, size, 1)
             heavier = (count + 1) * longest if self.by_area else weight + size
             if count and weight_limit is not None and heavier > weight_limit:
                 return count, weight, True

@@ -39,7 +39,7 @@ class SizeTuner:
         self.reason = "set by the handler's options" if fixed else "still growing"
         self._largest = largest
         self._best_size = self.size
-        self._best_rate = 0.0
+        self._best_rate = self._last_rate = 0.0
         self._misses = 0
         self._samples: list[float] = []
         self._warm = False
@@ -73,14 +73,15 @@ class SizeTuner:
         if self._failed is None or units < self._failed:
             self._failed = units
         self._since_failure = 0
-        self._best_rate, self._misses = 0.0, 0
+        self._best_rate, self._last_rate, self._misses = 0.0, 0.0, 0
         self._move_to(max(1, units // 2, self._fitted if self._fitted < units else 0))
         self.settled = False
         self.reason = f"{units:,} ran out of memory"
 
     def _judge(self, rate: float, seconds: float, nbytes: int) -> None:
-        gain = rate / self._best_rate - 1 if self._best_rate else math.inf
-        if gain >= _GAIN_WORTH_DOUBLING:
+        gain = rate / self._last_rate - 1 if self._last_rate else math.inf
+        self._last_rate = rate
+        if gain >= _GAIN_WORTH_DOUBLING and rate > self._best_rate:
             self._best_size, self._best_rate, self._misses = self.size, rate, 0
         else:
             self._misses += 1
@@ -110,7 +111,7 @@ class SizeTuner:
         self._failed = None
         self._since_failure = 0
         self.settled = False
-        self._best_rate = 0.0
+        self._best_rate = self._last_rate = 0.0
         self._misses = 0
         self._samples, self._warm = [], True
 

@@ -35,7 +35,7 @@ class WindowBatcher:
         if len(rows):
             self._runs.append((rows, now))
             self._count += len(rows)
-            self._weight += sum(rows.sizes or ())
+            self._weight += sum(max(1, size) for size in rows.sizes or ())
 
     def poll(self, now: float) -> Batch | None:
         """The next batch of a window that is full or whose oldest row must go at `now`."""

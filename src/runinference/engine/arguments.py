@@ -21,7 +21,7 @@ def check_examples(examples: Any) -> None:
         raise ConfigurationError(
             f"infer() and map() take rows one by one; a {kind.__name__} is a table: use infer_table()"
         )
-    if not isinstance(examples, Iterable):
+    if not isinstance(examples, Iterable) or getattr(examples, "ndim", 1) == 0:
         raise ConfigurationError(f"examples must be an iterable of rows, got {kind.__name__}")
 
 

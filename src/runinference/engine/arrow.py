@@ -58,13 +58,13 @@ def to_arrow(values: Any) -> Any:
         return values
     if isinstance(values, list) and values and isinstance(values[0], np.ndarray):
         shapes = {np.shape(value) for value in values}
-        values = np.stack(values) if len(shapes) == 1 else [value.tolist() for value in values]
+        values = np.stack(values) if len(shapes) == 1 else [_plain(value) for value in values]
     try:
         if isinstance(values, np.ndarray) and values.ndim > 1:
             flat = pa.array(values.reshape(-1))
             return pa.FixedSizeListArray.from_arrays(flat, values[0].size)
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"Predictions of type {_kind(values[0])} cannot be a column ({error}). "
             "Turn them into numbers, texts, lists or dicts, for instance with with_postprocess_fn"
@@ -117,6 +117,10 @@ def _blocks_of_many(sources: Iterable[Any]) -> Iterator[Any]:
         return blocks
 
     return chain.from_iterable(map(each, sources))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _kind(value: Any) -> str:

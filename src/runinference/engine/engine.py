@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from runinference.errors import ConfigurationError, EngineClosedError
 from runinference.metrics import Metrics, MetricsSnapshot
 from runinference.models.lease import ModelLease
 from runinference.models.store import MODELS
-from runinference.prediction import Failure
+from runinference.prediction import Failure, forget_frames
 from runinference.progress import ProgressReporter
 
 OnFailure = Callable[[Failure], Any]
@@ -91,7 +92,9 @@ class Engine:
         self._closing = threading.Event()
         self._one_at_a_time = threading.Lock()
         time_limit = None if timeout_s is None else TimeLimit(timeout_s, on_timeout=self._lease.release)
-        self._stages = Stages(self._plan, arguments, self._lease.model, retries, self._closing.wait, time_limit)
+        self._stages = Stages(
+            self._plan, arguments, self._lease.model, retries, self._closing.wait, time_limit, self._reporter.fault
+        )
         self._flows: set[Flow] = set()
         self._service: Service | None = None
         self._starting = threading.Lock()
@@ -218,6 +221,7 @@ class Engine:
             if self._on_failure is None:
                 yield ready.before(failure.index)
                 raise inference_error(failure)
+            forget_frames(failure.error)
             self._on_failure(failure)
         if len(ready.rows):
             yield ready
@@ -226,8 +230,11 @@ class Engine:
         future: Future[Any] = Future()
         feed = Feed(open_source([example], False, None), rows_of_items, self._stages.prepare, single_items=False)
         flow = self._flow(feed, None, stop_at_first=True)
-        for outcome in flow.outcomes():
-            answer(outcome, {0: future})
+        try:
+            for outcome in flow.outcomes():
+                answer(outcome, {0: future})
+        except Exception as error:
+            future.set_exception(error)
         return future
 
     def _flow(
@@ -244,8 +251,8 @@ class Engine:
                 self._learn(batch, outcome)
                 return outcome
 
-        policy = self._plan.policy
-        batcher = ReadyMadeBatcher() if self._plan.prebatched else make_batcher(policy, self._limit, delay)
+        policy = dataclasses.replace(self._plan.policy, max_delay_s=delay)
+        batcher = ReadyMadeBatcher() if self._plan.prebatched else make_batcher(policy, self._limit)
         return Flow(
             feed=feed,
             batcher=batcher,

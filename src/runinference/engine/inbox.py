@@ -47,7 +47,6 @@ class Inbox:
             EngineClosedError: The engine is closed.
         """
         future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()  # A row that is in cannot be taken back.
         with self._arrived:
             while self._unanswered >= self._capacity and not self._closed:
                 self._answered.wait()
@@ -68,13 +67,17 @@ class Inbox:
         with self._arrived:
             expected = max(1, min(most, self._most_unanswered))
             self._most_unanswered = self._unanswered
-            self._wait_for(expected, self._linger_s)
+            linger = (self._oldest if self._rows else time.monotonic()) + self._linger_s
+            self._wait_for(expected, linger if until is None else min(linger, until))
             if not self._rows:
-                self._wait_for(1, None)
+                self._wait_for(1, until)
             taken = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
             arrived, self._oldest = self._oldest, time.monotonic()
             self.ended = self._closed and not self._rows
-            return taken, arrived
+        running = [(example, future) for example, future in taken if future.set_running_or_notify_cancel()]
+        if len(running) < len(taken):
+            self.answered(len(taken) - len(running))
+        return running, arrived
 
     def answered(self, count: int) -> None:
         """Takes note that `count` rows have their results."""
@@ -91,9 +94,8 @@ class Inbox:
             self._arrived.notify_all()
             self._answered.notify_all()
 
-    def _wait_for(self, rows: int, seconds: float | None) -> None:
+    def _wait_for(self, rows: int, deadline: float | None) -> None:
         """Waits for so many rows; a caller that puts one wakes the taker only when there are enough."""
-        deadline = None if seconds is None else (self._oldest if self._rows else time.monotonic()) + seconds
         while len(self._rows) < rows and not self._closed:
             patience = None if deadline is None else deadline - time.monotonic()
             if patience is not None and patience <= 0:

@@ -26,7 +26,7 @@ class FailedRow:
 
 @dataclass(slots=True)
 class Isolated:
-    """What came of a batch.
+    """What came of a batch, or of as much of it as was run.
 
     Attributes:
         stop_at_first: Look no further than the first row that fails.
@@ -37,7 +37,7 @@ class Isolated:
         out_of_memory: Rows of the smallest part that did not fit into memory; `None` where all did.
     """
 
-    stop_at_first: bool
+    stop_at_first: bool = False
     worked: list[tuple[Rows, Any]] = field(default_factory=list)
     failed: list[FailedRow] = field(default_factory=list)
     calls: int = 0
@@ -68,17 +68,17 @@ class Isolator:
         self._ever_worked = False
         self._failures: list[type[Exception]] = []
 
-    def run(self, rows: Rows, stop_at_first: bool = False) -> Isolated:
+    def run(self, rows: Rows, found: Isolated | None = None) -> Isolated:
         """Runs `rows`, of which there is at least one.
 
         Args:
             rows: The batch.
-            stop_at_first: Look no further than the first row that fails.
+            found: Where to note what comes of it, for a caller that wants to know even if this raises.
 
         Raises:
             ModelFaultError: The model fails as a whole.
         """
-        found = Isolated(stop_at_first)
+        found = Isolated() if found is None else found
         self._run(rows, found, retries=self._retries)
         return found
 
@@ -87,7 +87,7 @@ class Isolator:
         if error is None:
             return True
         out_of_memory = is_out_of_memory(error)
-        if out_of_memory:
+        if out_of_memory and (found.out_of_memory is None or len(rows) < len(found.out_of_memory)):
             found.out_of_memory = rows
         if len(rows) > 1:
             self._split(rows, found, one_must_fail=not out_of_memory and not is_transient(error))

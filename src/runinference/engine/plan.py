@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,8 @@ from typing import Any, Literal
 from runinference.errors import ConfigurationError
 from runinference.handler import ModelHandler, num_bytes
 from runinference.options import BatchPolicy
+
+_logger = logging.getLogger(__name__)
 
 Keys = Literal["none", "all", "maybe"]
 
@@ -93,9 +96,12 @@ class Plan:
         """The bytes of a batch of examples, as the handler counts them."""
         count = getattr(self.handler, "get_num_bytes", None)
         # Beam's own handlers pickle the batch to count its bytes, or count the objects around the arrays.
-        if count is None or getattr(count, "__module__", "").startswith("apache_beam."):
-            return sum(map(num_bytes, examples))
-        return int(count(examples))
+        if count is not None and not getattr(count, "__module__", "").startswith("apache_beam."):
+            try:
+                return int(count(examples))
+            except Exception:
+                _logger.debug("%s.get_num_bytes failed", type(self.handler).__name__, exc_info=True)
+        return sum(map(num_bytes, examples))
 
 
 def _require_handler(handler: Any) -> None:

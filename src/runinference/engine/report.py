@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from runinference.batching import Limit
+from runinference.engine.isolate import Isolated
 from runinference.engine.stages import Outcome
 from runinference.metrics import Metrics
 from runinference.models.size import count_array_bytes
@@ -54,7 +55,7 @@ class Reporter:
         batch, isolated, timings = outcome.batch, outcome.isolated, outcome.timings
         if batch is not None and isolated is not None:
             rows = len(batch.rows)
-            inferred = rows - len(isolated.failed)
+            inferred = sum(len(part) for part, _ in isolated.worked)
             counts |= {
                 "num_inferences": inferred,
                 "inference_calls": isolated.calls,
@@ -84,6 +85,10 @@ class Reporter:
             self._rows += inferred
         self._metrics.record(counts, observations)
         self._overlapped = overlapped
+
+    def fault(self, isolated: Isolated) -> None:
+        """Records a batch on which the model failed as a whole."""
+        self._metrics.record({"failed_batches_counter": 1, "inference_calls": isolated.calls}, {})
 
     def end(self) -> None:
         """Stops the clock."""

@@ -6,9 +6,11 @@ import contextvars
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
+
+import numpy as np
 
 _QUICK_READ_S = 0.002
 _SLOW_READ_S = 0.01
@@ -43,7 +45,7 @@ def open_source(items: Iterable[Any], threads: bool, max_delay_s: float | None) 
     A sequence in memory never makes anybody wait, so it is read in place. Any other iterable may stall, and rows that
     were read before would be stuck behind it, so it gets a thread, unless `threads` forbids that.
     """
-    if isinstance(items, Sequence) or hasattr(items, "__array__"):
+    if isinstance(items, (list, tuple, range, np.ndarray)):
         return SequenceSource(items)
     return ThreadSource(iter(items)) if threads else IteratorSource(iter(items), max_delay_s)
 
@@ -207,12 +209,12 @@ class ThreadSource:
                     at_once = min(2 * at_once, _MOST_AT_ONCE)
                 elif seconds > _SLOW_READ_S:
                     at_once = 1
-        except Exception as error:
+        except BaseException as error:
             self._hand_over(None, error)
         finally:
             _close(self._items)
 
-    def _hand_over(self, asked: int | None, error: Exception | None = None) -> bool:
+    def _hand_over(self, asked: int | None, error: BaseException | None = None) -> bool:
         """Makes the run just read available, of `asked` items or cut short by `error`; says whether more may follow."""
         with self._changed:
             items = self._run[self._run_taken :]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from runinference.batching import Batch, Rows
 from runinference.batching.blocks import join, pick
@@ -15,7 +15,7 @@ from runinference.engine.isolate import Isolated, Isolator
 from runinference.engine.plan import Plan
 from runinference.engine.timeout import TimeLimit
 from runinference.engine.timings import Timings
-from runinference.errors import ConfigurationError, OutputCountError
+from runinference.errors import ConfigurationError, ModelFaultError, OutputCountError
 from runinference.keyed import is_keyed, not_a_pair
 from runinference.prediction import Failure, Stage
 
@@ -71,6 +71,7 @@ class Stages:
         retries: How often a call that may succeed is tried again.
         pause: Waits so many seconds.
         time_limit: Ends a call that takes too long; `None` lets it run.
+        on_fault: Told what was done before the model failed as a whole.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Stages:
         retries: int,
         pause: Callable[[float], Any],
         time_limit: TimeLimit | None,
+        on_fault: Callable[[Isolated], Any],
     ) -> None:
         self._plan = plan
         self._inference_args = inference_args
         self._model = model
         self._time_limit = time_limit
-        self._pass_arguments = _takes_inference_args(plan, inference_args)
+        self._on_fault = on_fault
+        self._arguments_by = _how_arguments_are_taken(plan, inference_args)
         self._isolator = Isolator(self._call, retries, pause)
         self._changes = bool(plan.preprocess or plan.pair_preprocess)
         self._checks = self._changes or plan.keys == "all"
@@ -107,13 +110,14 @@ class Stages:
         for position, row in enumerate(rows.data):
             try:
                 prepared = self._prepare(row) if self._checks else row
-                if sizes is not None:
-                    sizes.append(self._size(prepared))
+                size = self._size(prepared) if sizes is not None else 0
             except Exception as error:
                 failures.append(self._failure(error, rows, position, "preprocess"))
             else:
                 ready.append(prepared)
                 kept.append(position)
+                if sizes is not None:
+                    sizes.append(size)
         originals = rows.originals if rows.originals is not None or not self._changes else rows.data
         index = rows.index
         if failures:
@@ -134,7 +138,12 @@ class Stages:
         rows = batch.rows
         self._model()  # Loading is not part of the time of the first batch.
         start = time.perf_counter()
-        isolated = self._isolator.run(rows, stop_at_first)
+        isolated = Isolated(stop_at_first)
+        try:
+            self._isolator.run(rows, isolated)
+        except ModelFaultError:
+            self._on_fault(isolated)
+            raise
         timings = Timings(inference=time.perf_counter() - start)
         num_bytes = self._num_bytes(rows)
         if not isolated.failed:
@@ -153,9 +162,10 @@ class Stages:
         start = time.perf_counter()
         done: list[Any] = []
         kept: list[int] = []
+        rows = outcome.rows.data
         for position, result in enumerate(outcome.results):
             try:
-                done.append(self._finish(result))
+                done.append(self._finish(result, self._plan.keys != "none" and is_keyed(rows[position])))
             except Exception as error:
                 outcome.failures.append(self._failure(error, outcome.rows, position, "postprocess"))
             else:
@@ -197,8 +207,8 @@ class Stages:
             example = _not_none(fn(example), fn)
         return key, example
 
-    def _finish(self, result: Any) -> Any:
-        if self._plan.keys == "none" or not is_keyed(result):
+    def _finish(self, result: Any, keyed: bool) -> Any:
+        if not keyed:
             for fn in self._plan.postprocess:
                 result = fn(result)
         else:
@@ -219,14 +229,21 @@ class Stages:
 
     def _size(self, row: Any) -> int:
         assert self._plan.sizes is not None
-        return self._plan.sizes(row[1] if self._plan.keys != "none" and is_keyed(row) else row)
+        size = self._plan.sizes(row[1] if self._plan.keys != "none" and is_keyed(row) else row)
+        if not size >= 0:
+            raise ValueError(f"The weight or length of an example must be a number of at least 0, got {size!r}")
+        return size
 
     def _call(self, rows: Rows) -> Any:
         data, keyed = rows.data, None
         if self._plan.keys != "none":
             keyed = [is_keyed(row) for row in data]
             data = [row[1] if pair else row for row, pair in zip(data, keyed, strict=True)]
-        outputs = self._run(data) if self._time_limit is None else self._time_limit.run(lambda: self._run(data))
+        model = self._model()  # Loaded again after a call that took too long, which is not part of this one's time.
+        if self._time_limit is None:
+            outputs = self._run(data, model)
+        else:
+            outputs = self._time_limit.run(lambda: self._run(data, model))
         if len(outputs) != len(rows):
             raise OutputCountError(
                 f"{type(self._plan.handler).__name__} returned {len(outputs):,} predictions for a batch of "
@@ -241,13 +258,16 @@ class Stages:
             (row[0], output) if pair else output for row, pair, output in zip(rows.data, keyed, outputs, strict=True)
         ]
 
-    def _run(self, data: Any) -> Any:
-        handler, model = self._plan.handler, self._model()
+    def _run(self, data: Any, model: Any) -> Any:
+        handler = self._plan.handler
         # A copy for each call: a handler that takes its arguments out of the dict must find them there again.
-        arguments = (dict(self._inference_args) if self._inference_args else None,) if self._pass_arguments else ()
+        arguments = dict(self._inference_args) if self._inference_args else None
         if self._plan.takes_blocks and not isinstance(data, list):
-            return handler.run_inference_on_block(data, model, *arguments)
-        return _as_list(handler.run_inference(data, model, *arguments), handler)
+            return handler.run_inference_on_block(data, model, arguments)
+        if self._arguments_by == "name":
+            return _as_list(handler.run_inference(data, model, inference_args=arguments), handler)
+        outputs = handler.run_inference(data, model, *([arguments] if self._arguments_by == "position" else []))
+        return _as_list(outputs, handler)
 
     def _num_bytes(self, rows: Rows) -> int:
         data = rows.data
@@ -282,21 +302,31 @@ def _as_list(outputs: Any, handler: Any) -> Sequence[Any]:
             f"{type(handler).__name__} returned {type(outputs).__name__} for a batch; "
             "it must return one prediction for each row, in their order"
         )
+    if not isinstance(outputs, Iterable) or getattr(outputs, "shape", None) == ():
+        raise OutputCountError(
+            f"{type(handler).__name__} returned one {type(outputs).__name__} for a batch; "
+            "it must return one prediction for each row, in their order"
+        )
     return list(outputs)
 
 
-def _takes_inference_args(plan: Plan, inference_args: dict[str, Any] | None) -> bool:
+def _how_arguments_are_taken(
+    plan: Plan, inference_args: dict[str, Any] | None
+) -> Literal["position", "name", "not at all"]:
     try:
         parameters = inspect.signature(plan.handler.run_inference).parameters.values()
     except (TypeError, ValueError):
-        return True
+        return "position"
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    takes = len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if inference_args and not takes:
+    if len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return "position"
+    if any(p.kind is p.KEYWORD_ONLY and p.name == "inference_args" for p in parameters):
+        return "name"
+    if inference_args:
         raise ConfigurationError(
             f"{type(plan.handler).__name__}.run_inference takes no inference_args, but got {inference_args!r}"
         )
-    return takes
+    return "not at all"
 
 
 def _not_none(value: Any, fn: Callable[[Any], Any]) -> Any:

@@ -10,10 +10,11 @@ import numpy as np
 
 from runinference.batching import Rows
 from runinference.batching.blocks import is_record_batch
-from runinference.engine.arrow import add_column, blocks_of, known_rows, num_rows, to_arrow
+from runinference.engine.arrow import FEATURES_COLUMN, add_column, blocks_of, known_rows, num_rows, to_arrow
 from runinference.engine.engine import Engine
+from runinference.engine.one_type import OneType
 from runinference.engine.order import Ready
-from runinference.errors import ConfigurationError, DataError, closest
+from runinference.errors import ConfigurationError, closest
 from runinference.metrics import Metrics
 from runinference.prediction import Failure
 
@@ -106,17 +107,16 @@ def _run(
     engine: Engine, view: _View, blocks: Iterable[Any], total: int | None, output_column: str
 ) -> Iterator[pa.RecordBatch]:
     with engine:
-        kind = None
+        kinds = OneType()
         for ready in engine.ready(blocks, view.rows, total, single_items=True):
             if not len(ready.rows):
                 continue
-            predictions = to_arrow(_inferences(ready, engine.keys != "none"))
-            if kind is None:
-                kind = predictions.type
-            elif predictions.type != kind:
-                predictions = _cast(predictions, kind)
+            predictions = to_arrow(_inferences(ready, view.keyed))
             block = ready.rows.data if ready.rows.originals is None else ready.rows.originals
-            yield add_column(block, output_column, predictions)
+            for earlier, values in kinds.settle(block, predictions):
+                yield add_column(earlier, output_column, values)
+        for block, values in kinds.held:
+            yield add_column(block, output_column, values)
 
 
 class _View:
@@ -124,11 +124,12 @@ class _View:
 
     def __init__(self, engine: Engine, columns: Sequence[str] | None, key: str | None, output_column: str) -> None:
         self._blocks = engine.takes_blocks
-        self._keyed = engine.keys != "none"
+        self.keyed = engine.keys != "none" and key is not None
         self._columns = None if columns is None else list(columns)
         self._key = key
         self._output_column = output_column
         self._checked: list[str] | None = None
+        self._chosen: list[str] = []
 
     def rows(self, items: list[Any], start: int) -> Rows:
         """The rows of a block, as the model takes them."""
@@ -136,11 +137,15 @@ class _View:
             return Rows([], range(start, start))
         block = items[0]
         index = range(start, start + num_rows(block))
-        view = self._select(block) if is_record_batch(block) else block
+        if is_record_batch(block):
+            view = self._select(block)
+        else:
+            self._check_array()
+            view = block
         if self._blocks:
             return Rows(view, index, None if view is block else block)
         examples = _examples(view)
-        if self._keyed and self._key is not None:
+        if self.keyed:
             examples = list(zip(block.column(self._key).to_pylist(), examples, strict=True))
         return Rows(examples, index, block)
 
@@ -149,10 +154,16 @@ class _View:
         if self._checked != names:
             self._check(names)
             self._checked = names
-        if self._columns is not None:
-            return block.select(self._columns)
-        others = [name for name in names if name != self._key and not name.startswith("__index_level_")]
-        return block if len(others) == len(names) else block.select(others)
+            index = (block.schema.pandas_metadata or {}).get("index_columns", [])
+            self._chosen = self._columns or [name for name in names if name != self._key and name not in index]
+        return block if self._chosen == names else block.select(self._chosen)
+
+    def _check_array(self) -> None:
+        for name, value in (("columns", self._columns), ("key", self._key)):
+            if value is not None:
+                raise ConfigurationError(f"{name}={value!r} needs a table with named columns, got an array")
+        if self._output_column == FEATURES_COLUMN:
+            raise ConfigurationError(f"An array comes out as the column {FEATURES_COLUMN!r}; choose another name")
 
     def _check(self, names: list[str]) -> None:
         for name in [*(self._columns or ()), *([self._key] if self._key else ())]:
@@ -195,18 +206,6 @@ def _inferences(ready: Ready, keyed: bool) -> Any:
     if keyed:
         results = [result[1] if is_keyed(result) else result for result in results]
     return [result.inference if isinstance(result, PredictionResult) else result for result in results]
-
-
-def _cast(predictions: Any, kind: Any) -> Any:
-    import pyarrow as pa
-
-    try:
-        return predictions.cast(kind)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"The predictions changed from type {kind} to {predictions.type}: {error}. "
-            "Make them one type, for instance with with_postprocess_fn"
-        ) from None
 
 
 def _with_key(on_failure: Callable[[Failure], Any] | None, key: str | None) -> Callable[[Failure], Any] | None:

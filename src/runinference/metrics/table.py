@@ -44,7 +44,7 @@ _ROWS: list[MetricSpec] = [
         "num_inferences",
         "counter",
         "rows",
-        "Rows for which the model made a prediction; rows that failed are not among them.",
+        "Rows for which the model made a prediction.",
         "rows and batches",
         "rows predicted",
     ),

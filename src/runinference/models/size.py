@@ -16,14 +16,15 @@ def count_array_bytes(model: Any) -> int:
     scikit-learn, but at no more than 200,000 objects. Whatever has an integer `nbytes` counts as an array. Python's
     own overhead is not counted.
     """
-    seen: set[int] = set()
+    # The objects themselves, so that none is freed meanwhile and another gets its id.
+    seen: dict[int, Any] = {}
     total = 0
     todo = [(model, 0)]
     while todo and len(seen) < _MOST_OBJECTS:
         value, depth = todo.pop()
         if id(value) in seen or isinstance(value, (str, bytes, int, float, bool, type, type(None))):
             continue
-        seen.add(id(value))
+        seen[id(value)] = value
         nbytes = getattr(value, "nbytes", None)
         if isinstance(nbytes, int):
             total += nbytes

@@ -117,25 +117,29 @@ class FailingHandler(CountingHandler):
 
     Args:
         bad: The rows that fail, or a function that tells for each.
-        error: Makes the exception for a row.
+        error: Makes the exception for a row; a `ValueError` by default.
         **options: See [HandlerOptions][runinference.options.HandlerOptions].
     """
 
     def __init__(
         self,
         bad: Container[Any] | Callable[[Any], bool],
-        error: Callable[[Any], Exception] = lambda row: ValueError(f"bad row {row!r}"),
+        error: Callable[[Any], Exception] | None = None,
         **options: Unpack[HandlerOptions],
     ) -> None:
         super().__init__(**options)
         self._is_bad = bad if callable(bad) else bad.__contains__
-        self._error = error
+        self._error = error or _bad_row
 
     def before(self, batch: Sequence[Any]) -> None:
         """Raises at the first bad row."""
         for row in batch:
             if self._is_bad(row):
                 raise self._error(row)
+
+
+def _bad_row(row: Any) -> Exception:
+    return ValueError(f"bad row {row!r}")
 
 
 class MemoryCapHandler(CountingHandler):

@@ -1,0 +1,100 @@
+"""The size of batches, learnt from cost models instead of a clock."""
+
+import pytest
+
+from runinference.batching import SizeTuner
+
+pytestmark = pytest.mark.core
+
+
+def run(tuner, cost, batches=400, nbytes_of_row=0):
+    """Feeds a tuner batches of the size that it asks for; says how many it took to settle."""
+    for count in range(batches):
+        if tuner.settled:
+            return count
+        tuner.record(tuner.size, cost(tuner.size), tuner.size * nbytes_of_row)
+    return None
+
+
+def knee(a, b):
+    """The size whose doubling gains 5 % in rows per second when a batch of n takes a + b·n."""
+    return 9.5 * a / b
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (1e-3, 1e-3),
+        (5e-3, 2.3e-5),
+        (1e-2, 7e-4),
+        (1e-3, 1e-4),
+        (1e-2, 1e-4),
+        (1e-4, 1e-6),
+        (1e-5, 1e-6),
+    ],
+)
+def test_it_settles_within_a_factor_of_two_of_the_knee(a, b):
+    tuner = SizeTuner(8)
+    assert run(tuner, lambda n: a + b * n) is not None
+    assert knee(a, b) / 2 <= tuner.size <= 2 * knee(a, b)
+    assert "gained less than 5 %" in tuner.reason
+
+
+def test_a_cost_without_overhead_stays_at_the_start():
+    tuner = SizeTuner(8)
+    assert run(tuner, lambda n: 1e-4 * n) is not None
+    assert tuner.size == 8
+
+
+def test_a_cost_that_is_all_overhead_goes_to_the_largest_size():
+    tuner = SizeTuner(8, largest=1000)
+    assert run(tuner, lambda n: 1e-3) is not None
+    assert (tuner.size, tuner.reason) == (1000, "the largest size allowed")
+
+
+def test_it_settles_after_few_batches_and_then_stays():
+    tuner = SizeTuner(8)
+    assert run(tuner, lambda n: 1e-3 + 1e-5 * n) <= 100
+    size = tuner.size
+    for _ in range(1000):
+        tuner.record(size, 1.0)
+    assert (tuner.size, tuner.settled) == (size, True)
+
+
+def test_one_slow_batch_does_not_end_the_growth():
+    tuner = SizeTuner(8)
+    noise = iter([1.0] * 8 + [50.0] + [1.0] * 400)
+    run(tuner, lambda n: (1e-3 + 1e-5 * n) * next(noise))
+    assert tuner.size >= knee(1e-3, 1e-5) / 2
+
+
+def test_batches_that_are_not_full_teach_nothing():
+    tuner = SizeTuner(64)
+    for _ in range(100):
+        tuner.record(10, 1e-3)
+    assert (tuner.size, tuner.settled) == (64, False)
+
+
+def test_a_batch_that_takes_seconds_ends_the_growth():
+    tuner = SizeTuner(8)
+    run(tuner, lambda n: 1.0 + 0.1 * n)
+    assert tuner.settled
+    assert "a batch takes" in tuner.reason
+
+
+def test_a_batch_of_many_bytes_ends_the_growth():
+    tuner = SizeTuner(8)
+    run(tuner, lambda n: 1e-3, nbytes_of_row=1 << 20)
+    assert tuner.size == 128
+    assert "a batch holds 134 MB" in tuner.reason
+
+
+def test_a_fixed_size_does_not_tune():
+    tuner = SizeTuner(32, largest=32, fixed=True)
+    for _ in range(100):
+        tuner.record(32, 1e-6)
+    assert (tuner.size, tuner.settled, tuner.reason) == (32, True, "set by the handler's options")
+
+
+def test_it_says_that_it_is_still_growing():
+    assert SizeTuner(8).reason == "still growing"
