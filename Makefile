@@ -34,7 +34,7 @@ bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
 	$(PEERS)/bin/python benchmarks/peers.py
 
 site docs: $(VENV)/.dev docs-tables ## Build the documentation site in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html"
 
 docs-tables: $(VENV)/.dev ## Write the tables of the documentation that are generated from the code

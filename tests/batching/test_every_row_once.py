@@ -127,7 +127,7 @@ class ByLength(AnyBatcher):
         super().start(policy)
 
 
-few = settings(max_examples=100, stateful_step_count=25, deadline=None)
+few = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestFifo = pytest.mark.core(Fifo.TestCase)
 TestFifo.settings = few
 TestByLength = pytest.mark.core(ByLength.TestCase)

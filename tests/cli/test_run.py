@@ -150,7 +150,7 @@ def test_a_table_without_rows_gives_one_without_rows(run, folder):
         (("sklern:model.joblib", "data.parquet", "out.parquet"), 2, "Did you mean 'sklearn'?"),
         (("nothing", "data.parquet", "out.parquet"), 2, "does not name a handler. Write sklearn:model.joblib"),
         (("h.py:x", "data.parquet", "out.parquet"), 2, "h.py does not exist"),
-        ((HANDLER, "date.parquet", "out.parquet"), 1, "Did you mean 'data.parquet'?"),
+        ((HANDLER, "date.parquet", "out.parquet"), 2, "Did you mean 'data.parquet'?"),
         ((HANDLER, "data.parquet", "out.xlsx"), 2, "cannot tell the format of the output"),
         ((HANDLER, "data.parquet", "data.parquet"), 2, "is also an input"),
         ((HANDLER, "data.parquet", "out.parquet", "--columns", "a,bb"), 2, "no column 'bb'. Did you mean 'b'?"),

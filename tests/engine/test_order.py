@@ -36,7 +36,7 @@ def push_all(order, outcomes):
     return results, failures
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_partition_in_any_order_comes_out_sorted(data):
     count = data.draw(st.integers(1, 40))

@@ -50,7 +50,7 @@ def test_an_exception_without_frames_is_its_message():
 
 
 @pytest.mark.xfail(strict=True, reason="BUG: causes that form a circle are followed for ever")
-@pytest.mark.timeout(3, method="signal")
+@pytest.mark.timeout(1, method="signal")
 def test_a_circle_of_causes_ends():
     def from_itself():
         error = ValueError("text")

@@ -63,9 +63,6 @@ def test_a_folder_linked_into_itself_is_followed_once(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("trian.csv", r"trian.csv' does not exist.* Did you mean 'train.csv'\?"),
-        ("dta/train.csv", r"does not exist: there is no .*/dta'. Did you mean 'data'\?"),
-        ("*.parquet", r"no file matches .*\*\.parquet"),
         ("empty", r"no file in .*empty' can be read: it is empty. Known suffixes: .parquet, .pq, .csv"),
         ("images", r"no file in .*images' can be read: suffixes found: .gif, .png, none. Known suffixes"),
         ("mixed", r"several formats: 2 csv \(a.csv\), 1 parquet \(c.parquet\). Pick one with a glob"),
@@ -78,6 +75,20 @@ def test_what_cannot_be_read_is_said_in_words(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=message):
+        expand_input(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("trian.csv", r"trian.csv' does not exist.* Did you mean 'train.csv'\?"),
+        ("dta/train.csv", r"does not exist: there is no .*/dta'. Did you mean 'data'\?"),
+        ("*.parquet", r"no file matches .*\*\.parquet"),
+    ],
+)
+def test_what_is_not_there_is_wrong_usage(tmp_path, name, message):
+    make(tmp_path, "train.csv", "data/x.csv")
+    with pytest.raises(ConfigurationError, match=message):
         expand_input(tmp_path / name)
 
 
@@ -108,9 +119,9 @@ def test_urls_are_expanded_by_fsspec():
     assert expand_input("memory://paths") == ("memory:///paths/a.csv", "memory:///paths/sub/b.csv")
     assert expand_input("memory://paths/*.csv") == ("memory:///paths/a.csv",)
     assert expand_input("memory://paths/a.csv") == ("memory://paths/a.csv",)
-    with pytest.raises(DataError, match=r"memory://paths/b.csv' does not exist. Did you mean 'a.csv'"):
+    with pytest.raises(ConfigurationError, match=r"memory://paths/b.csv' does not exist. Did you mean 'a.csv'"):
         expand_input("memory://paths/b.csv")
-    with pytest.raises(DataError, match="no file matches"):
+    with pytest.raises(ConfigurationError, match="no file matches"):
         expand_input("memory://paths/*.parquet")
 
 

@@ -39,7 +39,7 @@ def _lines(tried: DryRun) -> list[tuple[str, str]]:
     data, metrics = tried.dataset, tried.metrics.to_dict()
     count = "unknown" if data.num_rows is None else f"{data.num_rows:,}"
     lines = [
-        ("Input", f"{len(data.files):,} {data.format} file(s), {human(data.num_bytes, 'bytes')}, {count} rows"),
+        ("Input", f"{_files(len(data.files), data.format)}, {human(data.num_bytes, 'bytes')}, {count} rows"),
         ("Columns", _columns(data.schema)),
         ("Handler", type(tried.handler).__name__),
     ]
@@ -54,7 +54,7 @@ def _lines(tried: DryRun) -> list[tuple[str, str]]:
         samples = ", ".join(str(sample) for sample in tried.samples)
         lines.append(("Prediction", f"{tried.prediction_type}, such as {samples[:200]}"))
     if tried.seconds_per_row is not None:
-        lines.append(("Time", f"{human(tried.seconds_per_row * 1e6, 'µs')} per row in this batch"))
+        lines.append(("Time", f"{human(tried.seconds_per_row * 1e6, 'µs')} per row in small batches"))
     if tried.expected_seconds is not None:
         lines.append(
             ("All rows", f"about {human(tried.expected_seconds, 's')} at this speed; larger batches are faster")
@@ -62,6 +62,10 @@ def _lines(tried: DryRun) -> list[tuple[str, str]]:
     if tried.peak_bytes is not None:
         lines.append(("Memory", f"{human(tried.peak_bytes, 'bytes')} at most so far"))
     return lines
+
+
+def _files(count: int, kind: str) -> str:
+    return f"1 {kind} file" if count == 1 else f"{count:,} {kind} files"
 
 
 def _columns(schema: Any) -> str:

@@ -96,6 +96,7 @@ class Flow:
 
     def _inferred(self) -> Iterator[Outcome]:
         feed, batcher = self._feed, self._batcher
+        loaded_at: float | None = None
         while not self._stopped():
             now = time.monotonic()
             batch = batcher.flush() if feed.ended else batcher.poll(now)
@@ -111,7 +112,11 @@ class Flow:
                 prepared, arrived = feed.take(batcher.room, batcher.next_deadline())
                 if prepared.failures:
                     yield Outcome.of_failures(prepared.failures)
-                batcher.add(prepared.rows, arrived)
+                if loaded_at is None and len(prepared.rows):
+                    # Once there is something to run. What is read meanwhile has not waited for a batch but for this.
+                    self._stages.load()
+                    loaded_at = time.monotonic()
+                batcher.add(prepared.rows, max(arrived, loaded_at or arrived))
 
     def _overlapped(self, inferred: Iterator[Outcome]) -> Iterator[Outcome]:
         if self._pool is None and (self._stages.prepares or self._stages.finishes):

@@ -32,7 +32,7 @@ class Plan:
         pair_postprocess: Functions on the `(key, prediction)` pair, after `postprocess`.
         policy: How rows are batched.
         prebatched: Each element of the input is a batch already.
-        takes_blocks: The handler runs on tables as they are.
+        takes_blocks: The handler runs on tables as they are, and nothing before the model needs single rows.
         namespace: Where its metrics are reported.
     """
 
@@ -68,7 +68,10 @@ class Plan:
         prebatched = bool(_call(handler, "should_skip_batching", False))
         overridden = getattr(type(inner), "run_inference_on_block", None)
         takes_blocks = overridden is not None and overridden is not ModelHandler.run_inference_on_block
-        plain = keys == "none" and not inner_pre and not inner_post and not prebatched
+        policy = BatchPolicy.from_batch_elements(kwargs, type(inner).__name__)
+        needs_rows = bool(
+            inner_pre or outer_pre or outer_post or prebatched or policy.length_fn or policy.element_size_fn
+        )
         return cls(
             handler=inner,
             keys=keys,
@@ -76,9 +79,9 @@ class Plan:
             postprocess=inner_post,
             pair_preprocess=outer_pre,
             pair_postprocess=outer_post,
-            policy=BatchPolicy.from_batch_elements(kwargs, type(inner).__name__),
+            policy=policy,
             prebatched=prebatched,
-            takes_blocks=takes_blocks and plain,
+            takes_blocks=takes_blocks and not needs_rows,
             namespace=str(_call(inner, "get_metrics_namespace", "RunInference")),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -28,6 +29,7 @@ class Reporter:
         self._limit = limit
         self._started = time.monotonic()
         self._ended: float | None = None
+        self._first_batch: float | None = None
         self._rows = 0
         self._overlapped = False
 
@@ -54,6 +56,8 @@ class Reporter:
                 counts[name] = counts.get(name, 0) + 1
         batch, isolated, timings = outcome.batch, outcome.isolated, outcome.timings
         if batch is not None and isolated is not None:
+            if self._first_batch is None:
+                self._first_batch = time.monotonic() - timings.inference - timings.postprocess - timings.preprocess
             rows = len(batch.rows)
             inferred = sum(len(part) for part, _ in isolated.worked)
             counts |= {
@@ -100,7 +104,20 @@ class Reporter:
         elapsed = (self._ended or time.monotonic()) - self._started
         tuner = self._limit.tuner
         self._metrics.set("elapsed_secs", elapsed)
-        self._metrics.set("throughput_rows_per_sec", self._rows / elapsed if elapsed else 0.0)
+        if self._first_batch is not None:
+            running = (self._ended or time.monotonic()) - self._first_batch
+            self._metrics.set("throughput_rows_per_sec", self._rows / running if running else 0.0)
+        peak = _peak_device_bytes()
+        if peak is not None:
+            self._metrics.set("peak_device_memory_bytes", peak)
         self._metrics.set("tuned_batch_size", tuner.size)
         self._metrics.set("batch_size_reason", tuner.reason)
         self._metrics.set("execution_mode", "overlapped" if self._overlapped else "inline")
+
+
+def _peak_device_bytes() -> int | None:
+    """The most device memory that PyTorch used, where this process uses it on a device."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return sum(int(torch.cuda.max_memory_allocated(device)) for device in range(torch.cuda.device_count()))

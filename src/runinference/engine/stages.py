@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runinference.batching import Batch, Rows
-from runinference.batching.blocks import join, pick
+from runinference.batching.blocks import is_record_batch, join, pick
 from runinference.batching.zipped import Zipped
 from runinference.engine.isolate import Isolated, Isolator
 from runinference.engine.plan import Plan
@@ -17,7 +17,7 @@ from runinference.engine.timeout import TimeLimit
 from runinference.engine.timings import Timings
 from runinference.errors import ConfigurationError, ModelFaultError, OutputCountError
 from runinference.keyed import is_keyed, not_a_pair
-from runinference.prediction import Failure, Stage
+from runinference.prediction import Failure, PredictionResult, Stage
 
 _FAILED = object()
 
@@ -98,7 +98,8 @@ class Stages:
 
     def prepare(self, rows: Rows) -> Prepared:
         """Pre-processes each row and measures it, where the batch policy asks for its weight or length."""
-        if not self.prepares:
+        whole = self._plan.takes_blocks and not isinstance(rows.data, list)
+        if whole or not self.prepares:
             return Prepared(rows)
         if self._plan.prebatched:
             return self._prepare_whole(rows)
@@ -136,7 +137,6 @@ class Stages:
             ModelFaultError: The model fails as a whole.
         """
         rows = batch.rows
-        self._model()  # Loading is not part of the time of the first batch.
         start = time.perf_counter()
         isolated = Isolated(stop_at_first)
         try:
@@ -162,8 +162,10 @@ class Stages:
         start = time.perf_counter()
         done: list[Any] = []
         kept: list[int] = []
-        rows = outcome.rows.data
-        for position, result in enumerate(outcome.results):
+        rows, results = outcome.rows.data, outcome.results
+        if not isinstance(rows, list):
+            rows, results = self._single_results(rows, results)
+        for position, result in enumerate(results):
             try:
                 done.append(self._finish(result, self._plan.keys != "none" and is_keyed(rows[position])))
             except Exception as error:
@@ -175,6 +177,10 @@ class Stages:
         outcome.results = done
         outcome.timings.postprocess = time.perf_counter() - start
         return outcome
+
+    def load(self) -> None:
+        """Loads the model, if it is not loaded yet."""
+        self._model()
 
     def close(self) -> None:
         """Ends the thread of timed calls."""
@@ -220,6 +226,15 @@ class Stages:
             result = fn(result)
         return result
 
+    def _single_results(self, block: Any, predictions: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The rows of a block, and what a handler would have returned for them one by one."""
+        if isinstance(predictions, Zipped):  # Ready-made batches come as arrays, and their results as results.
+            return block, predictions
+        rows = block.to_pylist() if is_record_batch(block) else list(block)
+        values = predictions.to_pylist() if hasattr(predictions, "to_pylist") else predictions
+        model_id = self._plan.model_id()
+        return rows, [PredictionResult(row, value, model_id) for row, value in zip(rows, values, strict=True)]
+
     def _is_pair(self, row: Any) -> bool:
         if is_keyed(row):
             return True
@@ -236,7 +251,7 @@ class Stages:
 
     def _call(self, rows: Rows) -> Any:
         data, keyed = rows.data, None
-        if self._plan.keys != "none":
+        if self._plan.keys != "none" and isinstance(data, list):
             keyed = [is_keyed(row) for row in data]
             data = [row[1] if pair else row for row, pair in zip(data, keyed, strict=True)]
         model = self._model()  # Loaded again after a call that took too long, which is not part of this one's time.

@@ -6,13 +6,13 @@ import enum
 import operator
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError
-from runinference.handler import ModelHandler
+from runinference.handler import ModelHandler, num_bytes
 from runinference.handlers.columns import all_numbers, check_feature_count, select, to_frame, to_matrix
 from runinference.handlers.results import make_results
 from runinference.models.files import open_model_file
@@ -40,7 +40,9 @@ class ModelFileType(enum.Enum):
 def _default_numpy_inference_fn(
     model: Any, batch: Sequence[Array], inference_args: dict[str, Any] | None = None
 ) -> Any:
-    return model.predict(stack(batch), **(inference_args or {}))
+    if isinstance(batch[0], Mapping):
+        batch = _arrays_of_mappings(model, batch)
+    return _predict(model, stack(batch), inference_args)
 
 
 def _default_pandas_inference_fn(
@@ -48,6 +50,8 @@ def _default_pandas_inference_fn(
 ) -> Any:
     import pandas as pd
 
+    if isinstance(batch[0], Mapping):
+        return model.predict(pd.DataFrame(list(batch)), **(inference_args or {}))
     for frame in batch:
         if len(frame) != 1:
             raise ValueError(f"Only dataframes with single rows are supported, got one with {len(frame)} rows")
@@ -166,16 +170,13 @@ class SklearnModelHandlerNumpy(_SklearnModelHandler):
         if self._inference_fn is not None:
             results = self._inference_fn(model, list(matrix), inference_args)
             return results if isinstance(results, np.ndarray) else list(results)
-        if names is None:
-            return model.predict(matrix, **(inference_args or {}))
-        with warnings.catch_warnings():
-            # The names were checked just now; the model only misses them on the matrix.
-            warnings.filterwarnings("ignore", message="X does not have valid feature names")
-            return model.predict(matrix, **(inference_args or {}))
+        return _predict(model, matrix, inference_args)
 
     def get_num_bytes(self, batch: Sequence[Array]) -> int:
         """The bytes of the arrays."""
-        return sum(map(operator.attrgetter("nbytes"), batch))
+        if isinstance(batch[0], np.ndarray):
+            return sum(map(operator.attrgetter("nbytes"), batch))
+        return super().get_num_bytes(batch)
 
 
 class SklearnModelHandlerPandas(_SklearnModelHandler):
@@ -218,7 +219,24 @@ class SklearnModelHandlerPandas(_SklearnModelHandler):
 
     def get_num_bytes(self, batch: Sequence[pd.DataFrame]) -> int:
         """The bytes of the frames, texts included, index excluded."""
-        return sum(int(frame.memory_usage(index=False, deep=True).sum()) for frame in batch)
+        return sum(map(num_bytes, batch))
+
+
+def _predict(model: Any, matrix: Array, inference_args: dict[str, Any] | None) -> Any:
+    if getattr(model, "feature_names_in_", None) is None:
+        return model.predict(matrix, **(inference_args or {}))
+    with warnings.catch_warnings():
+        # A model that was trained on a frame says so for each batch; who runs it on arrays knows.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        return model.predict(matrix, **(inference_args or {}))
+
+
+def _arrays_of_mappings(model: Any, batch: Sequence[Mapping[str, Any]]) -> list[Array]:
+    """Rows of a table, which come as dicts where something needs single rows, as arrays of their values."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return [np.asarray(list(row.values())) for row in batch]
+    return [np.asarray([row[name] for name in names]) for row in batch]
 
 
 def stack(batch: Sequence[Array]) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from runinference.metrics import Metrics, MetricsSnapshot
 from runinference.prediction import Failure
 
 ROWS = 256
+_SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class DryRun:
         prediction_type: Type of the `prediction` column, in Arrow's words; `None` where no row worked.
         samples: Some predictions.
         metrics: What was measured.
-        seconds_per_row: Time of one row in the batch without loading, in seconds; `None` where no row worked.
+        seconds_per_row: Time of one row, reading and loading apart, in seconds; `None` where no row worked.
         peak_bytes: Peak memory of this process so far in bytes; `None` where the system does not tell.
     """
 
@@ -60,7 +60,6 @@ def dry_run(job: Job) -> DryRun:
     handler, dataset = prepare(job)
     failures: list[Failure] = []
     metrics = Metrics()
-    start = time.perf_counter()
     batches = list(
         infer_table(
             dataset.batches(failures.append, ROWS, ROWS),
@@ -72,10 +71,9 @@ def dry_run(job: Job) -> DryRun:
             metrics=metrics,
         )
     )
-    seconds = time.perf_counter() - start
     done = sum(batch.num_rows for batch in batches)
     snapshot = metrics.snapshot()
-    load_s = snapshot.to_dict().get("load_model_latency_milli_secs_SUM", 0.0)
+    seconds = float(snapshot.to_dict().get("msec_per_batch_SUM", 0.0)) / 1e3
     predictions = [batch.column(batch.num_columns - 1) for batch in batches]
     return DryRun(
         handler=handler,
@@ -83,11 +81,20 @@ def dry_run(job: Job) -> DryRun:
         rows=done + len(failures),
         failures=failures,
         prediction_type=str(predictions[0].type) if predictions else None,
-        samples=predictions[0].slice(0, 3).to_pylist() if predictions else [],
+        samples=_different(predictions[0].to_pylist()) if predictions else [],
         metrics=snapshot,
-        seconds_per_row=(seconds - float(load_s) / 1e3) / done if done else None,
+        seconds_per_row=seconds / done if done else None,
         peak_bytes=_peak_bytes(),
     )
+
+
+def _different(values: list[Any]) -> list[Any]:
+    """The first few values that are not equal."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found and len(found) < _SAMPLES:
+            found.append(value)
+    return found
 
 
 def _peak_bytes() -> int | None:

@@ -198,6 +198,8 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
     start = time.monotonic()
     handler, dataset = prepare(job)
     ensure_not_input(job.output, dataset.files)
+    if job.metrics is not None and not Path(job.metrics).resolve().parent.is_dir():
+        raise ConfigurationError(f"The metrics cannot be written to {job.metrics}: there is no such folder")
     total = dataset.num_rows
     if total is not None and job.limit is not None:
         total = min(total, job.limit)

@@ -52,7 +52,7 @@ def expand_input(source: str | os.PathLike[str]) -> tuple[str, ...]:
         At least one path or URL; all have the same format.
 
     Raises:
-        DataError: Nothing is there, nothing there can be read, or the formats are mixed.
+        DataError: Nothing there can be read, or the formats are mixed.
         ConfigurationError: The suffix is unknown, or the URL's protocol is.
     """
     place = normal_path(source)
@@ -131,7 +131,7 @@ def _local(place: str) -> list[str] | None:
     if os.path.exists(place):
         raise DataError(f"{place!r} is neither a file nor a folder")
     if not glob.has_magic(place):
-        raise DataError(_missing_text(place))
+        raise ConfigurationError(_missing_text(place))
     shown = _last_part(place)[0] in "._"
     files: list[str] = []
     for match in glob.glob(place, recursive=True):
@@ -180,7 +180,7 @@ def _remote(url: str) -> list[str] | None:
     except OSError as error:
         raise DataError(f"cannot look at {url!r}: {error}") from error
     hint = closest(_last_part(path), [_last_part(name) for name in beside])
-    raise DataError(f"{url!r} does not exist.{hint}")
+    raise ConfigurationError(f"{url!r} does not exist.{hint}")
 
 
 def _of_one_format(place: str, files: Iterable[str]) -> tuple[str, ...]:
@@ -205,7 +205,7 @@ def _of_one_format(place: str, files: Iterable[str]) -> tuple[str, ...]:
 
 def _matched(pattern: str, files: list[str]) -> list[str]:
     if not files:
-        raise DataError(f"no file matches {pattern!r}")
+        raise ConfigurationError(f"no file matches {pattern!r}")
     return files
 
 
