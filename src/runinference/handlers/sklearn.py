@@ -38,7 +38,7 @@ class ModelFileType(enum.Enum):
 
 
 def _default_numpy_inference_fn(
-    model: Any, batch: Sequence[Array], inference_args: dict[str, Any] | None = None
+    model: Any, batch: Sequence[Any], inference_args: dict[str, Any] | None = None
 ) -> Any:
     if isinstance(batch[0], Mapping):
         batch = _arrays_of_mappings(model, batch)
