@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback as tb
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -75,7 +75,7 @@ class Failure:
             index=index,
             stage=stage,
             error_type=qualified_name(type(error)),
-            message=str(error),
+            message=_message(error),
             traceback=user_traceback(error),
             attempts=attempts,
             model_id=model_id,
@@ -99,9 +99,8 @@ class Failure:
 
 def forget_frames(error: BaseException | None) -> None:
     """Takes the traceback from an exception and its causes, and with it all that their frames keep alive."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    for link in _chain(error):
+        link.__traceback__ = None
 
 
 def qualified_name(cls: type) -> str:
@@ -130,16 +129,28 @@ def without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
 def user_traceback(error: BaseException) -> str:
     """The traceback of `error` with its causes, as text, without the frames of this package."""
     parts = []
-    link: BaseException | None = error
-    while link is not None:
+    for link in _chain(error):
         frames = user_frames(link.__traceback__)
         header = ["Traceback (most recent call last):\n"] if frames else []
         parts.append("".join(header + tb.format_list(frames) + tb.format_exception_only(link)))
-        cause = link.__cause__
-        if cause is None and not link.__suppress_context__:
-            cause = link.__context__
-        link = cause
     return "\nThe above exception led to:\n\n".join(reversed(parts))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it, each once, though an exception may be its own cause."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        cause = error.__cause__
+        error = error.__context__ if cause is None and not error.__suppress_context__ else cause
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"<the message of this {type(error).__name__} cannot be shown>"
 
 
 def _is_ours(frame_globals: Mapping[str, Any]) -> bool:

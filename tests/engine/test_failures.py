@@ -182,7 +182,6 @@ def test_models_are_watched_by_weak_references():
     assert handler.log.models[0]() is None
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: causes that form a circle are followed for ever")
 @pytest.mark.timeout(1, method="signal")
 def test_an_exception_raised_from_itself_is_one_failure():
     class FromItself(FailingHandler):
@@ -197,7 +196,6 @@ def test_an_exception_raised_from_itself_is_one_failure():
     assert [failure.index for failure in failures] == [3]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: an exception that cannot tell its message ends the run")
 def test_an_exception_without_a_message_is_one_failure():
     class MuteError(Exception):
         def __str__(self):

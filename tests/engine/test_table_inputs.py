@@ -63,7 +63,6 @@ def test_every_kind_of_table_is_run(name, workers):
     assert result.drop_columns("prediction").to_pydict() == TABLE.to_pydict()
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: asking a lazy frame for its columns resolves its schema, and polars warns")
 def test_a_lazy_frame_is_run_without_a_warning():
     assert run(SOURCES["lazy polars"](), Sums()).column("prediction").to_pylist() == SUMS
 

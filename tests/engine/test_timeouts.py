@@ -42,7 +42,6 @@ def test_what_hangs_keeps_its_model_and_the_rest_get_a_fresh_one(hanging):
     assert handler.log.loads >= 2
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a model that hangs is given out again while another engine holds it too")
 def test_a_model_that_hangs_is_not_shared_with_later_calls(hanging):
     handler = hanging(5, min_batch_size=8, max_batch_size=8)
     with Engine(handler) as other:

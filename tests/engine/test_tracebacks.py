@@ -49,7 +49,6 @@ def test_an_exception_without_frames_is_its_message():
     assert user_traceback(ValueError("text")) == "ValueError: text\n"
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: causes that form a circle are followed for ever")
 @pytest.mark.timeout(1, method="signal")
 def test_a_circle_of_causes_ends():
     def from_itself():

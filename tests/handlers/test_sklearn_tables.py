@@ -74,7 +74,6 @@ def test_texts_that_are_numbers_are_numbers(models, trained):
     np.testing.assert_allclose(found, trained.predict(matrix(5)))
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the keys of a mapping are taken for the predictions of its rows")
 @BOTH
 def test_a_function_may_return_a_mapping_for_a_table_as_for_rows(models, kind):
     def run_both(model, batch, inference_args=None):

@@ -54,7 +54,6 @@ def test_looking_ends_after_very_many_objects():
     assert count_array_bytes([ARRAY, *([] for _ in range(200_000))]) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a property that raises keeps a model from being loaded, for a metric")
 def test_an_object_that_cannot_be_looked_into_counts_nothing():
     class Guarded:
         @property

@@ -12,7 +12,7 @@ import pytest
 
 from runinference import ConfigurationError, ModelLoadError
 from runinference.models.lease import ModelLease
-from runinference.models.store import ModelStore
+from runinference.models.store import Loaded, ModelStore
 from runinference.testing.fakes import CountingHandler, FakeModel
 
 pytestmark = pytest.mark.core
@@ -58,14 +58,26 @@ def test_other_keys_do_not_wait():
 
 def test_the_last_user_lets_go():
     store = ModelStore()
-    model = weakref.ref(store.acquire("key", FakeModel, nothing).model)
-    assert store.acquire("key", FakeModel, nothing).model is model()
-    store.release("key")
-    gc.collect()
-    assert model() is not None
-    store.release("key")
+    loaded = store.acquire("key", FakeModel, nothing)
+    model = weakref.ref(loaded.model)
+    assert store.acquire("key", FakeModel, nothing) is loaded
+    store.release("key", loaded)
+    assert len(store) == 1
+    store.release("key", loaded)
+    del loaded
     gc.collect()
     assert (model(), len(store)) == (None, 0)
+
+
+def test_a_discarded_model_is_given_to_nobody_and_its_release_does_not_touch_the_next():
+    store = ModelStore()
+    hung = store.acquire("key", FakeModel, nothing)
+    store.discard("key", hung)
+    fresh = store.acquire("key", FakeModel, nothing)
+    assert fresh.model is not hung.model
+    store.release("key", hung)
+    store.discard("key", hung)
+    assert store.acquire("key", FakeModel, nothing) is fresh
 
 
 @pytest.mark.parametrize("model", [{"a": 1}, (1, 2), [3], None, 0, "text", {1}])
@@ -110,7 +122,7 @@ def test_who_waits_for_a_load_that_fails_tries_again():
 
 def test_releasing_what_nobody_has_is_harmless():
     store = ModelStore()
-    store.release("key")
+    store.release("key", Loaded(model=1, load_s=0.0))
     assert len(store) == 0
 
 

@@ -31,7 +31,7 @@ def blocks_of(source: Any) -> Iterable[Any]:
 
 def known_rows(source: Any) -> int | None:
     """The number of rows of a table; `None` where only reading tells."""
-    if isinstance(source, np.ndarray) or (hasattr(source, "columns") and hasattr(source, "__len__")):
+    if isinstance(source, np.ndarray) or (hasattr(source, "__len__") and hasattr(source, "columns")):
         return len(source)
     rows = getattr(source, "num_rows", None)
     return rows if isinstance(rows, int) else None

@@ -89,11 +89,12 @@ class Engine:
         self._metrics = metrics if metrics is not None else Metrics(namespace=self._plan.namespace)
         self._reporter = Reporter(self._metrics, self._plan.handler, self._limit)
         self._lease = ModelLease(self._plan.handler, MODELS, self._reporter.loaded)
-        self._closing = threading.Event()
+        self._closed = False
+        self._stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
-        time_limit = None if timeout_s is None else TimeLimit(timeout_s, on_timeout=self._lease.release)
+        time_limit = None if timeout_s is None else TimeLimit(timeout_s, on_timeout=self._lease.discard)
         self._stages = Stages(
-            self._plan, arguments, self._lease.model, retries, self._closing.wait, time_limit, self._reporter.fault
+            self._plan, arguments, self._lease.model, retries, self._stopping.wait, time_limit, self._reporter.fault
         )
         self._flows: set[Flow] = set()
         self._service: Service | None = None
@@ -161,13 +162,12 @@ class Engine:
             raise ConfigurationError("submit() takes single rows, but the handler takes ready-made batches")
         if self._workers == 0:
             return self._answer_inline(example)
-        service = self._service
-        if service is None or service.ended:
-            with self._starting:
-                if self._service is None or self._service.ended:
-                    self._service = self._start_service()
-                service = self._service
-        return service.submit(example)
+        while True:
+            try:
+                return self._running_service().submit(example)
+            except EngineClosedError:
+                # Of an open engine only the service ended, because its model cannot run: the next one tries again.
+                self._check_open()
 
     def metrics(self) -> MetricsSnapshot:
         """What was measured up to now."""
@@ -176,9 +176,10 @@ class Engine:
 
     def close(self) -> None:
         """Answers what was submitted, ends all threads and releases the model."""
+        self._closed = True
         if self._service is not None:
             self._service.close()
-        self._closing.set()
+        self._stopping.set()
         for flow in list(self._flows):
             flow.close()
         self._stages.close()
@@ -262,7 +263,7 @@ class Engine:
             size_settled=lambda: self._limit.tuner.settled,
             workers=self._workers,
             default_workers=available_cores(),
-            stopped=self._closing.is_set,
+            stopped=self._stopping.is_set,
         )
 
     def _learn(self, batch: Batch, outcome: Outcome) -> None:
@@ -277,6 +278,15 @@ class Engine:
         elif not isolated.failed:
             units = batch.padded if by_area else len(batch.rows)
             self._limit.tuner.record(units, outcome.timings.inference, outcome.num_bytes)
+
+    def _running_service(self) -> Service:
+        service = self._service
+        if service is None or service.ended:
+            with self._starting:
+                if self._service is None or self._service.ended:
+                    self._service = self._start_service()
+                service = self._service
+        return service
 
     def _start_service(self) -> Service:
         inbox = Inbox(self._plan.policy.max_delay_s)
@@ -294,7 +304,7 @@ class Engine:
         return ProgressReporter(sys.stderr if self._progress is True else self._progress, total)
 
     def _check_open(self) -> None:
-        if self._closing.is_set():
+        if self._closed:
             raise EngineClosedError("The engine is closed; make a new one")
 
 

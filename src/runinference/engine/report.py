@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Any
@@ -12,6 +13,8 @@ from runinference.engine.stages import Outcome
 from runinference.metrics import Metrics
 from runinference.models.size import count_array_bytes
 from runinference.models.store import Loaded
+
+_logger = logging.getLogger(__name__)
 
 
 class Reporter:
@@ -35,15 +38,14 @@ class Reporter:
 
     def loaded(self, loaded: Loaded) -> None:
         """Records that the model was loaded."""
-        count = getattr(self._handler, "get_model_bytes", None)
-        nbytes = count(loaded.model) if count is not None else None
-        self._metrics.record(
-            {},
-            {
-                "load_model_latency_milli_secs": loaded.load_s * 1e3,
-                "model_byte_size": count_array_bytes(loaded.model) if nbytes is None else nbytes,
-            },
-        )
+        observations = {"load_model_latency_milli_secs": loaded.load_s * 1e3}
+        try:
+            count = getattr(self._handler, "get_model_bytes", None)
+            nbytes = count(loaded.model) if count is not None else None
+            observations["model_byte_size"] = count_array_bytes(loaded.model) if nbytes is None else nbytes
+        except Exception:
+            _logger.warning("The size of the model could not be measured", exc_info=True)
+        self._metrics.record({}, observations)
 
     def batch(self, outcome: Outcome, overlapped: bool) -> None:
         """Records an outcome."""

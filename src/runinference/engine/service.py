@@ -58,7 +58,7 @@ class Service:
                 self._inbox.answered(answer(outcome, self._futures))
                 observe(outcome, False)
         except BaseException as error:
-            self.ended = True
+            self.ended = True  # Before the inbox closes, so that who is turned away there finds it.
             self._inbox.close()
             items, _ = self._inbox.take(1 << 62, None)
             for future in [*self._futures.values(), *(future for _, future in items)]:

@@ -6,7 +6,7 @@ import contextvars
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
@@ -230,6 +230,6 @@ class ThreadSource:
 
 
 def _close(items: Any) -> None:
-    close = getattr(items, "close", None)
-    if close is not None:
-        close()
+    # A generator is closed so that its `finally` runs; a file or connection belongs to who opened it.
+    if isinstance(items, Generator):
+        items.close()

@@ -29,10 +29,23 @@ def make_results(batch: Sequence[Any], predictions: Any, model_id: str | None = 
     Raises:
         OutputCountError: There are more or fewer predictions than examples.
     """
+    return Zipped(_new_result, (batch, make_predictions(batch, predictions), [model_id] * len(batch)))
+
+
+def make_predictions(batch: Any, predictions: Any) -> Any:
+    """One prediction for each example, as a sequence or array.
+
+    Args:
+        batch: The examples.
+        predictions: As for `make_results`.
+
+    Raises:
+        OutputCountError: There are more or fewer predictions than examples.
+    """
     rows = _rows_of_mapping(batch, predictions) if isinstance(predictions, Mapping) else _as_sized(predictions)
     if len(rows) != len(batch):
         raise OutputCountError(f"The model returned {len(rows):,} predictions for a batch of {len(batch):,} rows")
-    return Zipped(_new_result, (batch, rows, [model_id] * len(batch)))
+    return rows
 
 
 def _as_sized(predictions: Any) -> Any:
@@ -45,7 +58,7 @@ def _as_sized(predictions: Any) -> Any:
     return getattr(predictions, "values", predictions) if hasattr(predictions, "iloc") else predictions
 
 
-def _rows_of_mapping(batch: Sequence[Any], predictions: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows_of_mapping(batch: Any, predictions: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, values in predictions.items():
         if not hasattr(values, "__len__") or len(values) != len(batch):
             size = f"{len(values):,} entries" if hasattr(values, "__len__") else "no entries per row"

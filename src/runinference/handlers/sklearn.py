@@ -14,7 +14,7 @@ import numpy as np
 from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError
 from runinference.handler import ModelHandler, num_bytes
 from runinference.handlers.columns import all_numbers, check_feature_count, select, to_frame, to_matrix
-from runinference.handlers.results import make_results
+from runinference.handlers.results import make_predictions, make_results
 from runinference.models.files import open_model_file
 from runinference.options import HandlerOptions
 from runinference.prediction import PredictionResult, qualified_name
@@ -37,9 +37,7 @@ class ModelFileType(enum.Enum):
     SKOPS = 3
 
 
-def _default_numpy_inference_fn(
-    model: Any, batch: Sequence[Any], inference_args: dict[str, Any] | None = None
-) -> Any:
+def _default_numpy_inference_fn(model: Any, batch: Sequence[Any], inference_args: dict[str, Any] | None = None) -> Any:
     if isinstance(batch[0], Mapping):
         batch = _arrays_of_mappings(model, batch)
     return _predict(model, stack(batch), inference_args)
@@ -168,8 +166,7 @@ class SklearnModelHandlerNumpy(_SklearnModelHandler):
             return np.asarray(model.predict(to_frame(block), **(inference_args or {})))
         matrix = to_matrix(block)
         if self._inference_fn is not None:
-            results = self._inference_fn(model, list(matrix), inference_args)
-            return results if isinstance(results, np.ndarray) else list(results)
+            return make_predictions(matrix, self._inference_fn(model, list(matrix), inference_args))
         return _predict(model, matrix, inference_args)
 
     def get_num_bytes(self, batch: Sequence[Array]) -> int:
@@ -215,7 +212,7 @@ class SklearnModelHandlerPandas(_SklearnModelHandler):
         if self._inference_fn is None:
             return np.asarray(model.predict(frame, **(inference_args or {})))
         rows = [frame.iloc[position : position + 1] for position in range(len(frame))]
-        return list(self._inference_fn(model, rows, inference_args))
+        return make_predictions(rows, self._inference_fn(model, rows, inference_args))
 
     def get_num_bytes(self, batch: Sequence[pd.DataFrame]) -> int:
         """The bytes of the frames, texts included, index excluded."""

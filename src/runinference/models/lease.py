@@ -48,9 +48,16 @@ class ModelLease:
     def release(self) -> None:
         """Lets go of the model; the next `model()` would load it again."""
         with self._lock:
-            if self._loaded is not None:
-                self._loaded = None
-                self._store.release(self._key)
+            loaded, self._loaded = self._loaded, None
+            if loaded is not None:
+                self._store.release(self._key, loaded)
+
+    def discard(self) -> None:
+        """Lets go of a model that must not be used again, by anybody; the next `model()` loads another."""
+        with self._lock:
+            loaded, self._loaded = self._loaded, None
+            if loaded is not None:
+                self._store.discard(self._key, loaded)
 
     def _load(self) -> Any:
         try:

@@ -25,7 +25,10 @@ def count_array_bytes(model: Any) -> int:
         if id(value) in seen or isinstance(value, (str, bytes, int, float, bool, type, type(None))):
             continue
         seen[id(value)] = value
-        nbytes = getattr(value, "nbytes", None)
+        try:
+            nbytes = getattr(value, "nbytes", None)
+        except Exception:  # A property of somebody else's object may do anything.
+            nbytes = None
         if isinstance(nbytes, int):
             total += nbytes
         if depth < _DEEPEST:

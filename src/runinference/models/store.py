@@ -55,17 +55,30 @@ class ModelStore:
                     on_load(entry.loaded)
                 return entry.loaded
         except BaseException:
-            self.release(key)
+            self._end_use(key, entry)
             raise
 
-    def release(self, key: Hashable) -> None:
-        """Ends one use of the model of `key`; the last one drops it."""
+    def release(self, key: Hashable, loaded: Loaded) -> None:
+        """Ends one use of the model that `acquire` gave for `key`; the last one drops it."""
+        entry = self._entry_of(key, loaded)
+        if entry is not None:
+            self._end_use(key, entry)
+
+    def discard(self, key: Hashable, loaded: Loaded) -> None:
+        """Gives this model to nobody any more: the next `acquire` loads afresh, whoever still uses this one."""
         with self._lock_of_this_process():
-            entry = self._entries.get(key)
-            if entry is None:  # The store was emptied by a fork in between.
-                return
+            if self._entry_of(key, loaded) is not None:
+                del self._entries[key]
+
+    def _entry_of(self, key: Hashable, loaded: Loaded) -> _Entry | None:
+        # There is none after a fork or a discard; and the one that there is may be of a later load.
+        entry = self._entries.get(key)
+        return entry if entry is not None and entry.loaded is loaded else None
+
+    def _end_use(self, key: Hashable, entry: _Entry) -> None:
+        with self._lock_of_this_process():
             entry.users -= 1
-            if entry.users <= 0:
+            if entry.users <= 0 and self._entries.get(key) is entry:
                 del self._entries[key]
 
     def __len__(self) -> int:
