@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from runinference.batching import Batch, ReadyMadeBatcher, Rows, make_batcher, make_limit
 from runinference.engine.arguments import check_arguments, check_examples
+from runinference.engine.call import ModelCall
 from runinference.engine.feed import Feed, MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
@@ -93,9 +94,8 @@ class Engine:
         self._stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
         time_limit = None if timeout_s is None else TimeLimit(timeout_s, on_timeout=self._lease.discard)
-        self._stages = Stages(
-            self._plan, arguments, self._lease.model, retries, self._stopping.wait, time_limit, self._reporter.fault
-        )
+        self._call = ModelCall(self._plan, arguments, self._lease.model, time_limit)
+        self._stages = Stages(self._plan, self._call, retries, self._stopping.wait, self._reporter.fault)
         self._flows: set[Flow] = set()
         self._service: Service | None = None
         self._starting = threading.Lock()
@@ -182,7 +182,7 @@ class Engine:
         self._stopping.set()
         for flow in list(self._flows):
             flow.close()
-        self._stages.close()
+        self._call.close()
         self._lease.release()
         self._reporter.end()
 
@@ -258,6 +258,7 @@ class Engine:
             feed=feed,
             batcher=batcher,
             stages=self._stages,
+            load=self._call.load,
             infer=infer,
             observe=self._reporter.batch if observed else None,
             size_settled=lambda: self._limit.tuner.settled,

@@ -25,6 +25,7 @@ class Flow:
         feed: Where prepared rows come from.
         batcher: Forms the batches.
         stages: What is done to them.
+        load: Loads the model, if it is not loaded yet.
         infer: Runs the model on a batch.
         observe: Told of each finished outcome, before it is given to the thread that asked for it.
         size_settled: Whether the size of batches has stopped changing.
@@ -38,6 +39,7 @@ class Flow:
         feed: Feed,
         batcher: Batcher,
         stages: Stages,
+        load: Callable[[], None],
         infer: Callable[[Batch], Outcome],
         observe: Callable[[Outcome, bool], None] | None,
         size_settled: Callable[[], bool],
@@ -48,6 +50,7 @@ class Flow:
         self._feed = feed
         self._batcher = batcher
         self._stages = stages
+        self._load = load
         self._infer = infer
         self._observe = observe
         self._size_settled = size_settled
@@ -114,7 +117,7 @@ class Flow:
                     yield Outcome.of_failures(prepared.failures)
                 if loaded_at is None and len(prepared.rows):
                     # Once there is something to run. What is read meanwhile has not waited for a batch but for this.
-                    self._stages.load()
+                    self._load()
                     loaded_at = time.monotonic()
                 batcher.add(prepared.rows, max(arrived, loaded_at or arrived))
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from runinference.batching import Batch, Rows
 from runinference.batching.blocks import is_record_batch, join, pick
 from runinference.batching.zipped import Zipped
+from runinference.engine.call import ModelCall
 from runinference.engine.isolate import Isolated, Isolator
 from runinference.engine.plan import Plan
-from runinference.engine.timeout import TimeLimit
 from runinference.engine.timings import Timings
-from runinference.errors import ConfigurationError, ModelFaultError, OutputCountError
+from runinference.errors import ModelFaultError
 from runinference.keyed import is_keyed, not_a_pair
 from runinference.prediction import Failure, PredictionResult, Stage
 
@@ -66,31 +65,24 @@ class Stages:
 
     Args:
         plan: The handler.
-        inference_args: Extra arguments for the model.
-        model: Gives the loaded model.
+        call: Runs its model on rows.
         retries: How often a call that may succeed is tried again.
         pause: Waits so many seconds.
-        time_limit: Ends a call that takes too long; `None` lets it run.
         on_fault: Told what was done before the model failed as a whole.
     """
 
     def __init__(
         self,
         plan: Plan,
-        inference_args: dict[str, Any] | None,
-        model: Callable[[], Any],
+        call: ModelCall,
         retries: int,
         pause: Callable[[float], Any],
-        time_limit: TimeLimit | None,
         on_fault: Callable[[Isolated], Any],
     ) -> None:
         self._plan = plan
-        self._inference_args = inference_args
-        self._model = model
-        self._time_limit = time_limit
+        self._call = call
         self._on_fault = on_fault
-        self._arguments_by = _how_arguments_are_taken(plan, inference_args)
-        self._isolator = Isolator(self._call, retries, pause)
+        self._isolator = Isolator(call, retries, pause)
         self._changes = bool(plan.preprocess or plan.pair_preprocess)
         self._checks = self._changes or plan.keys == "all"
         self.prepares = self._checks or plan.sizes is not None
@@ -178,15 +170,6 @@ class Stages:
         outcome.timings.postprocess = time.perf_counter() - start
         return outcome
 
-    def load(self) -> None:
-        """Loads the model, if it is not loaded yet."""
-        self._model()
-
-    def close(self) -> None:
-        """Ends the thread of timed calls."""
-        if self._time_limit is not None:
-            self._time_limit.close()
-
     def _prepare_whole(self, rows: Rows) -> Prepared:
         """Pre-processes a ready-made batch as a whole; where that fails, all its rows do."""
         start = time.perf_counter()
@@ -249,41 +232,6 @@ class Stages:
             raise ValueError(f"The weight or length of an example must be a number of at least 0, got {size!r}")
         return size
 
-    def _call(self, rows: Rows) -> Any:
-        data, keyed = rows.data, None
-        if self._plan.keys != "none" and isinstance(data, list):
-            keyed = [is_keyed(row) for row in data]
-            data = [row[1] if pair else row for row, pair in zip(data, keyed, strict=True)]
-        model = self._model()  # Loaded again after a call that took too long, which is not part of this one's time.
-        if self._time_limit is None:
-            outputs = self._run(data, model)
-        else:
-            outputs = self._time_limit.run(lambda: self._run(data, model))
-        if len(outputs) != len(rows):
-            raise OutputCountError(
-                f"{type(self._plan.handler).__name__} returned {len(outputs):,} predictions for a batch of "
-                f"{len(rows):,} rows (rows {rows.index[0]:,} to {rows.index[-1]:,} of the input); "
-                "it must return one for each row, in their order"
-            )
-        if keyed is None:
-            return outputs
-        if all(keyed):
-            return Zipped(tuple, ([row[0] for row in rows.data], outputs))
-        return [
-            (row[0], output) if pair else output for row, pair, output in zip(rows.data, keyed, outputs, strict=True)
-        ]
-
-    def _run(self, data: Any, model: Any) -> Any:
-        handler = self._plan.handler
-        # A copy for each call: a handler that takes its arguments out of the dict must find them there again.
-        arguments = dict(self._inference_args) if self._inference_args else None
-        if self._plan.takes_blocks and not isinstance(data, list):
-            return handler.run_inference_on_block(data, model, arguments)
-        if self._arguments_by == "name":
-            return _as_list(handler.run_inference(data, model, inference_args=arguments), handler)
-        outputs = handler.run_inference(data, model, *([arguments] if self._arguments_by == "position" else []))
-        return _as_list(outputs, handler)
-
     def _num_bytes(self, rows: Rows) -> int:
         data = rows.data
         if not isinstance(data, list):
@@ -307,41 +255,6 @@ class Stages:
             attempts=attempts,
             model_id=self._plan.model_id(),
         )
-
-
-def _as_list(outputs: Any, handler: Any) -> Sequence[Any]:
-    if isinstance(outputs, (list, Zipped)):
-        return outputs
-    if outputs is None or isinstance(outputs, (Mapping, str, bytes)):
-        raise OutputCountError(
-            f"{type(handler).__name__} returned {type(outputs).__name__} for a batch; "
-            "it must return one prediction for each row, in their order"
-        )
-    if not isinstance(outputs, Iterable) or getattr(outputs, "shape", None) == ():
-        raise OutputCountError(
-            f"{type(handler).__name__} returned one {type(outputs).__name__} for a batch; "
-            "it must return one prediction for each row, in their order"
-        )
-    return list(outputs)
-
-
-def _how_arguments_are_taken(
-    plan: Plan, inference_args: dict[str, Any] | None
-) -> Literal["position", "name", "not at all"]:
-    try:
-        parameters = inspect.signature(plan.handler.run_inference).parameters.values()
-    except (TypeError, ValueError):
-        return "position"
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return "position"
-    if any(p.kind is p.KEYWORD_ONLY and p.name == "inference_args" for p in parameters):
-        return "name"
-    if inference_args:
-        raise ConfigurationError(
-            f"{type(plan.handler).__name__}.run_inference takes no inference_args, but got {inference_args!r}"
-        )
-    return "not at all"
 
 
 def _not_none(value: Any, fn: Callable[[Any], Any]) -> Any:

@@ -209,13 +209,7 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
         writer = stack.enter_context(open_writer(job.output))
         failures = stack.enter_context(FailuresFile(failures_path))
         counts = Counts(show(total) if show is not None else _show_nothing)
-
-        def set_aside(failure: Failure) -> None:
-            if failure.stage == "read":
-                metrics.record({"failed_examples": 1, "failed_examples_read": 1}, {})
-            failures(failure)
-            counts.add_failed(failure)
-
+        set_aside = _set_aside(metrics, failures, counts)
         predicted = infer_table(
             dataset.batches(set_aside, job.limit),
             handler,
@@ -244,6 +238,16 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
         reasons=counts.reasons.most_common(),
         too_many_failed=job.allowed.exceeded(counts.failed, counts.done + counts.failed),
     )
+
+
+def _set_aside(metrics: Metrics, failures: FailuresFile, counts: Counts) -> Callable[[Failure], None]:
+    def set_aside(failure: Failure) -> None:
+        if failure.stage == "read":  # The engine never saw this row; all others it has counted itself.
+            metrics.record({"failed_examples": 1, "failed_examples_read": 1}, {})
+        failures(failure)
+        counts.add_failed(failure)
+
+    return set_aside
 
 
 def _or_empty(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
