@@ -75,4 +75,4 @@ def test_rows_left_in_a_bucket_keep_their_own_deadline(drain, rows):
 def test_rows_of_length_0_do_not_make_an_endless_batch(drain, rows):
     buckets = batcher()
     buckets.add(rows([0] * 50_000), 0.0)
-    assert max(len(b.rows) for b in [*drain(buckets, 0.0), *drain(buckets)]) <= 16384
+    assert max(len(b.rows) for b in [*drain(buckets, 0.0), *drain(buckets)]) <= 4096

@@ -79,4 +79,4 @@ def test_the_window_is_cut_at_the_deadline_of_its_oldest_row(drain, rows):
 def test_rows_of_length_0_do_not_make_an_endless_batch(drain, rows):
     window = batcher()
     window.add(rows([0] * 50_000), 0.0)
-    assert max(len(b.rows) for b in [*drain(window, 0.0), *drain(window)]) <= 16384
+    assert max(len(b.rows) for b in [*drain(window, 0.0), *drain(window)]) <= 4096

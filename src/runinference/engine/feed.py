@@ -39,6 +39,7 @@ class Feed:
         self._prepare = prepare
         self._single_items = single_items
         self._position = 0
+        self._batch = 1
         self._ahead: deque[tuple[Future[Prepared], float, int]] = deque()
         self.pool: Executor | None = None
         self.pool_threads = 1
@@ -69,9 +70,11 @@ class Feed:
         return prepared, arrived
 
     def _take_ahead(self, most: int, until: float | None) -> tuple[Prepared, float]:
-        # Two batches are in preparation, so that the pool has work while the model runs.
-        share = max(1, most // self.pool_threads)
-        while self.pool and not self._source.ended and sum(n for _, _, n in self._ahead) < 2 * most:
+        # Two batches are in preparation, so that the pool has work while the model runs. The room left in a batch that
+        # is half full says nothing about the next one, so the most that was ever asked for counts.
+        self._batch = max(self._batch, most)
+        share = max(1, self._batch // self.pool_threads)
+        while self.pool and not self._source.ended and sum(n for _, _, n in self._ahead) < 2 * self._batch:
             rows, arrived = self._read(share, time.monotonic() if self._ahead else until)
             if not len(rows):
                 break
