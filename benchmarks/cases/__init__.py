@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.command import Case
-
 from cases import engine_overhead, memory, overlap, startup, submit, table_job
+from harness.command import Case
 
 CASES: dict[str, Case] = {
     "engine_overhead": engine_overhead.run,

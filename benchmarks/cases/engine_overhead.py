@@ -16,10 +16,10 @@ from typing import Any
 
 import joblib
 import numpy as np
+
 from harness import data
 from harness.measure import alternate, ratios, seconds
 from harness.result import Result, Settings
-
 from runinference import ModelFileType, PredictionResult, SklearnModelHandlerNumpy, infer
 
 _BATCH_ROWS = 1024

@@ -13,7 +13,6 @@ from typing import Any
 
 from harness.measure import alternate
 from harness.result import Result, Settings
-
 from runinference import Metrics, ModelHandler, infer
 
 _ROWS = 64

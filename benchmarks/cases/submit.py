@@ -15,7 +15,6 @@ from typing import Any
 
 from harness.measure import alternate, ratios
 from harness.result import Result, Settings
-
 from runinference import Engine, ModelHandler
 
 _THREADS = 16

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 import pyarrow.parquet as pq
+
 from harness import child, data
 from harness.measure import alternate, ratios, settle
 from harness.result import Result, Settings

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from harness import data
 from harness.measure import alternate, ratios
 from harness.peers import Contestant, Run, measure

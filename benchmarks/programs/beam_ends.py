@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from contestant import Array
+
 from harness import data
 
 PART_ROWS = 1000

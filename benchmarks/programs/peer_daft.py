@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from contestant import digest_of, parse, report
 from daft import DataType, Series
+
 from harness import data
 
 # Which settings were tried is told in peer_cases/.

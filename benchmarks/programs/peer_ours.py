@@ -6,8 +6,8 @@ import argparse
 
 import numpy as np
 from contestant import digest_of, parse, report
-from harness import data
 
+from harness import data
 from runinference import ModelFileType, SklearnModelHandlerNumpy, infer, infer_table
 
 

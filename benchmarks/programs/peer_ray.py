@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import ray
 from contestant import cores, digest_of, parse, report
-from harness import data
 from ray_model import predict, predict_table
+
+from harness import data
 
 # Which settings were tried is told in peer_cases/.
 _BATCH_ROWS = 16_384

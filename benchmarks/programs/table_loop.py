@@ -1,8 +1,8 @@
 """The hand-written Parquet job: `table_loop.py MODEL INPUT OUTPUT`.
 
-Written as somebody who knows pyarrow would: batches that fit the cache, columns copied into one matrix, no dictionary
-for floats (with the default of pyarrow it takes several times as long), the same compression as the other contestant.
-Batches of 16,384 to 131,072 rows, memory mapping and pre-buffering were tried; they differ by less than 10 %.
+Written as somebody who knows pyarrow would, with the settings that were fastest: batches of 16,384 rows, memory map,
+no dictionaries for floats, the same compression as the other contestant. On 2 cores 65,536 or 131,072 rows take about a
+quarter longer, pre-buffering a few percent, and dictionaries, pyarrow's default, three times as long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 16_384
 
 
 def main(model_file: str, source: str, target: str) -> None:

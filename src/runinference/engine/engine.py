@@ -213,6 +213,7 @@ class Engine:
                     ready = order.push(outcome)
                     if ready is not None:
                         yield from self._let_go(ready)
+                    del outcome, ready
             finally:
                 self._flows.discard(flow)
                 flow.close()
@@ -312,6 +313,7 @@ class Engine:
 def _results(ready: Iterator[Ready]) -> Iterator[Any]:
     for part in ready:
         yield from part.results
+        del part
 
 
 def available_cores() -> int:

@@ -12,6 +12,8 @@ from runinference.batching import Rows
 from runinference.engine.source import Source
 from runinference.engine.stages import Prepared
 
+_BLOCKS_AHEAD = 2
+
 MakeRows = Callable[[list[Any], int], Rows]
 """Makes rows of the items that a source gave; the number is the position of the first in the input."""
 
@@ -39,7 +41,7 @@ class Feed:
         self._prepare = prepare
         self._single_items = single_items
         self._position = 0
-        self._batch = 1
+        self._batch = 0
         self._ahead: deque[tuple[Future[Prepared], float, int]] = deque()
         self.pool: Executor | None = None
         self.pool_threads = 1
@@ -59,20 +61,21 @@ class Feed:
     def take(self, most: int, until: float | None) -> tuple[Prepared, float]:
         """Up to `most` rows and when the oldest of them arrived; none if `until` passes before."""
         start = time.perf_counter()
+        if most > self._batch:  # The room left in a batch that is half full says nothing about the next one.
+            self._batch = most
+            self._source.read_ahead(_BLOCKS_AHEAD if self._single_items else most)
         if self.pool is None and not self._ahead:
             rows, arrived = self._read(most, until)
             self.wait_s += time.perf_counter() - start
             prepared = self._prepare(rows)
         else:
-            prepared, arrived = self._take_ahead(most, until)
+            prepared, arrived = self._take_ahead(until)
             self.wait_s += time.perf_counter() - start
         self.prepare_s += prepared.seconds
         return prepared, arrived
 
-    def _take_ahead(self, most: int, until: float | None) -> tuple[Prepared, float]:
-        # Two batches are in preparation, so that the pool has work while the model runs. The room left in a batch that
-        # is half full says nothing about the next one, so the most that was ever asked for counts.
-        self._batch = max(self._batch, most)
+    def _take_ahead(self, until: float | None) -> tuple[Prepared, float]:
+        # Two batches are in preparation, so that the pool has work while the model runs.
         share = max(1, self._batch // self.pool_threads)
         while self.pool and not self._source.ended and sum(n for _, _, n in self._ahead) < 2 * self._batch:
             rows, arrived = self._read(share, time.monotonic() if self._ahead else until)

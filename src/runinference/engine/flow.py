@@ -80,6 +80,7 @@ class Flow:
                     if outcome is None:
                         break
                     yield from self._let_go(self._stages.finish(outcome))
+                    del outcome
             if self._stopped():
                 raise EngineClosedError("The engine was closed while its results were being read")
             if self._feed.error is not None:
@@ -109,6 +110,7 @@ class Flow:
                 outcome.timings.wait, outcome.timings.preprocess = feed.wait_s, feed.prepare_s
                 feed.wait_s = feed.prepare_s = 0.0
                 yield outcome
+                del outcome, batch  # Here and below: no batch stays in memory while the next one is made.
             elif feed.ended:
                 return
             else:
@@ -126,10 +128,14 @@ class Flow:
             self._pool = ThreadPoolExecutor(self._threads, "runinference-work")
         pool = self._pool
         self._feed.pool, self._feed.pool_threads = (pool if self._stages.prepares else None), self._threads
-        finishing = (pool.submit(self._stages.finish, o) for o in inferred) if pool is not None else inferred
-        self._lane = lane = Lane[Outcome | Future[Outcome]](finishing)
+
+        def finish(outcome: Outcome) -> Outcome | Future[Outcome]:
+            return outcome if pool is None else pool.submit(self._stages.finish, outcome)
+
+        self._lane = lane = Lane(map(finish, inferred))
         for item in lane:
             yield from self._let_go(item.result() if isinstance(item, Future) else item)
+            del item
             if not self._overlap:
                 lane.stop()
         lane.close()

@@ -79,6 +79,9 @@ class Inbox:
             self.answered(len(taken) - len(running))
         return running, arrived
 
+    def read_ahead(self, items: int) -> None:
+        """Rows come when they are submitted."""
+
     def answered(self, count: int) -> None:
         """Takes note that `count` rows have their results."""
         with self._answered:

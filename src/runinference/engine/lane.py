@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_DEPTH = 2
+_DEPTH = 1
 _PATIENCE_S = 2.0
 
 
@@ -78,6 +78,7 @@ class Lane(Iterator[T], Generic[T]):
                 with self._changed:
                     self._ready.append(item)
                     self._changed.notify_all()
+                del item
         except BaseException as error:
             self._error = error
         finally:

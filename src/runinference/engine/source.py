@@ -35,6 +35,9 @@ class Source(Protocol):
         waits until there is an item or the end.
         """
 
+    def read_ahead(self, items: int) -> None:
+        """Allows so many items to be read before they are taken, where the source reads ahead."""
+
     def close(self) -> None:
         """Stops reading and closes the iterable."""
 
@@ -66,6 +69,9 @@ class SequenceSource:
         self._next += len(taken)
         self.ended = self._next >= self._count
         return taken, time.monotonic()
+
+    def read_ahead(self, items: int) -> None:
+        """Nothing is read ahead."""
 
     def close(self) -> None:
         """Lets go of the sequence."""
@@ -103,6 +109,9 @@ class IteratorSource:
             self.ended, self.error = True, error
         return taken, arrived
 
+    def read_ahead(self, items: int) -> None:
+        """Nothing is read ahead."""
+
     def close(self) -> None:
         """Closes the iterator."""
         self.ended = True
@@ -122,7 +131,7 @@ class ThreadSource:
         self._changed = threading.Condition()
         self._runs: deque[tuple[list[Any], float]] = deque()
         self._waiting = 0
-        self._capacity = 2
+        self._capacity = 1
         self._run: list[Any] = []
         self._run_taken = 0
         self._run_asked = 1
@@ -138,9 +147,6 @@ class ThreadSource:
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` items."""
         with self._changed:
-            if 2 * most > self._capacity:
-                self._capacity = 2 * most
-                self._changed.notify_all()
             while not self._runs and not self._finished and not self._help_yourself(most):
                 patience = None if until is None else until - time.monotonic()
                 if patience is None and self._run_asked > 1:
@@ -155,6 +161,12 @@ class ThreadSource:
             self.ended = self._finished and not self._runs
             self._changed.notify_all()
             return taken, arrived
+
+    def read_ahead(self, items: int) -> None:
+        """Lets the thread read so many items ahead."""
+        with self._changed:
+            self._capacity = max(1, items)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Ends the thread as soon as the iterator lets it, and closes the iterator."""
