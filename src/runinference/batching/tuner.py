@@ -52,6 +52,10 @@ class SizeTuner:
         """Whether a larger size ran out of memory."""
         return self._failed is not None
 
+    def allow(self, largest: int) -> None:
+        """Lets the size grow to `largest`, if that is more than before."""
+        self._largest = max(self._largest, largest)
+
     def record(self, units: int, seconds: float, nbytes: int = 0) -> None:
         """Takes note that a batch of `units`, holding `nbytes` of examples, took `seconds`."""
         self._fitted = max(self._fitted, units)

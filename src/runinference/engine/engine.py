@@ -36,6 +36,7 @@ Progress = bool | Callable[[dict[str, Any]], Any]
 
 # A row of a slow source waits this long for others, unless the handler's options say otherwise.
 _DEFAULT_DELAY_S = 0.1
+_LARGEST_BLOCK = 65536
 
 
 class Engine:
@@ -143,6 +144,9 @@ class Engine:
             single_items: Read one item at a time, because each holds many rows.
         """
         self._check_open()
+        if single_items and self._plan.takes_blocks and self._plan.policy.max_size is None:
+            # Rows in columns are small and are in memory by the block anyway.
+            self._limit.tuner.allow(_LARGEST_BLOCK)
         return self._ready(items, make_rows, total, single_items)
 
     def submit(self, example: Any) -> Future[Any]:
