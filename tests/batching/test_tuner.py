@@ -98,3 +98,17 @@ def test_a_fixed_size_does_not_tune():
 
 def test_it_says_that_it_is_still_growing():
     assert SizeTuner(8).reason == "still growing"
+
+
+def test_a_larger_limit_may_be_allowed_later():
+    tuner = SizeTuner(8, largest=16)
+    tuner.allow(64)
+    assert run(tuner, lambda n: 1e-3) is not None
+    assert (tuner.size, tuner.reason) == (64, "the largest size allowed")
+
+
+def test_a_smaller_limit_changes_nothing():
+    tuner = SizeTuner(8, largest=64)
+    tuner.allow(16)
+    run(tuner, lambda n: 1e-3)
+    assert tuner.size == 64

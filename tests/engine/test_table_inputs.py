@@ -211,3 +211,18 @@ def test_tables_whose_types_differ_are_all_run(make):
     """As pandas frames do when a column of integers has a missing value in only some of them."""
     frames = [pd.DataFrame({"a": [1, 2], "b": [1, 2]}), pd.DataFrame({"a": [1.5, None], "b": [1, 2]})]
     assert sum(batch.num_rows for batch in infer_table(frames, make())) == 4
+
+
+class Doubles(CountingHandler):
+    def run_inference_on_block(self, block, model, inference_args=None):
+        self.log.called(len(block))
+        return block[:, 0] * 2
+
+
+@pytest.mark.parametrize(("options", "largest"), [({}, 65536), ({"max_batch_size": 100}, 100)])
+def test_blocks_may_be_larger_than_batches_of_rows_unless_the_handler_says_so(options, largest):
+    handler = Doubles(**options)
+    rows = sum(batch.num_rows for batch in infer_table([np.ones((65536, 1))] * 20, handler))
+    assert rows == 20 * 65536
+    assert max(handler.log.batch_sizes) <= largest
+    assert max(handler.log.batch_sizes) > (4096 if not options else 0)

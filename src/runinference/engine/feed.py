@@ -63,7 +63,7 @@ class Feed:
         start = time.perf_counter()
         if most > self._batch:  # The room left in a batch that is half full says nothing about the next one.
             self._batch = most
-            self._source.read_ahead(_BLOCKS_AHEAD if self._single_items else most)
+            self._source.read_ahead(_BLOCKS_AHEAD if self._single_items else 2 * most)
         if self.pool is None and not self._ahead:
             rows, arrived = self._read(most, until)
             self.wait_s += time.perf_counter() - start
