@@ -12,11 +12,6 @@ from typing import Any
 import numpy as np
 
 
-def is_block(data: Any) -> bool:
-    """Whether `data` holds rows in columns."""
-    return isinstance(data, np.ndarray) or is_record_batch(data)
-
-
 def is_record_batch(data: Any) -> bool:
     """Whether `data` is a `pyarrow.RecordBatch`; false without importing pyarrow where nobody has."""
     pyarrow = sys.modules.get("pyarrow")

@@ -15,8 +15,9 @@ from runinference.engine.engine import Engine
 from runinference.engine.one_type import OneType
 from runinference.engine.order import Ready
 from runinference.errors import ConfigurationError, closest
+from runinference.keyed import is_keyed
 from runinference.metrics import Metrics
-from runinference.prediction import Failure
+from runinference.prediction import Failure, PredictionResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,9 +198,6 @@ def _pieces(blocks: Iterable[Any]) -> Iterator[Any]:
 
 
 def _inferences(ready: Ready, keyed: bool) -> Any:
-    from runinference.keyed import is_keyed
-    from runinference.prediction import PredictionResult
-
     results = ready.results
     if isinstance(results, np.ndarray) or hasattr(results, "to_pylist"):
         return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,14 +82,14 @@ def dry_run(job: Job) -> DryRun:
         rows=done + len(failures),
         failures=failures,
         prediction_type=str(predictions[0].type) if predictions else None,
-        samples=_different(predictions[0].to_pylist()) if predictions else [],
+        samples=_different(value for column in predictions for value in column.to_pylist()),
         metrics=snapshot,
         seconds_per_row=seconds / done if done else None,
         peak_bytes=_peak_bytes(),
     )
 
 
-def _different(values: list[Any]) -> list[Any]:
+def _different(values: Iterable[Any]) -> list[Any]:
     """The first few values that are not equal."""
     found: list[Any] = []
     for value in values:
