@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,8 @@ from runinference.engine.lane import Lane
 from runinference.engine.overlap import OverlapChoice
 from runinference.engine.stages import Outcome, Stages
 from runinference.errors import EngineClosedError
+
+_NO_DEADLINE = -math.inf
 
 
 class Flow:
@@ -102,18 +105,12 @@ class Flow:
         feed, batcher = self._feed, self._batcher
         loaded_at: float | None = None
         while not self._stopped():
-            now = time.monotonic()
-            batch = batcher.flush() if feed.ended else batcher.poll(now)
-            if batch is not None:
-                outcome = self._infer(batch)
-                outcome.queue_wait_s = max(0.0, now - batch.since)
-                outcome.timings.wait, outcome.timings.preprocess = feed.wait_s, feed.prepare_s
-                feed.wait_s = feed.prepare_s = 0.0
-                yield outcome
-                del outcome, batch  # Here and below: no batch stays in memory while the next one is made.
-            elif feed.ended:
-                return
-            else:
+            ended = feed.ended
+            batch = batcher.flush() if ended else batcher.poll(_NO_DEADLINE)
+            if batch is None:
+                if ended:
+                    return
+                # Rows whose time is up still take along what is there to be read, but wait for nothing more.
                 prepared, arrived = feed.take(batcher.room, batcher.next_deadline())
                 if prepared.failures:
                     yield Outcome.of_failures(prepared.failures)
@@ -122,6 +119,15 @@ class Flow:
                     self._load()
                     loaded_at = time.monotonic()
                 batcher.add(prepared.rows, max(arrived, loaded_at or arrived))
+                batch = None if feed.ended else batcher.poll(time.monotonic())
+            if batch is not None:
+                formed = time.monotonic()
+                outcome = self._infer(batch)
+                outcome.queue_wait_s = max(0.0, formed - batch.since)
+                outcome.timings.wait, outcome.timings.preprocess = feed.wait_s, feed.prepare_s
+                feed.wait_s = feed.prepare_s = 0.0
+                yield outcome
+                del outcome, batch  # Here and below: no batch stays in memory while the next one is made.
 
     def _overlapped(self, inferred: Iterator[Outcome]) -> Iterator[Outcome]:
         if self._pool is None and (self._stages.prepares or self._stages.finishes):
