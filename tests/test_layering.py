@@ -13,8 +13,8 @@ ROOT = Path(runinference.__file__).parent
 
 # Each room may import from itself and from rooms before it.
 LAYERS = [
-    {"prediction", "errors"},
-    {"options"},
+    {"prediction", "errors", "pending"},
+    {"options", "packages"},
     {"handler"},
     {"keyed"},
     {"batching", "models", "metrics", "progress"},
@@ -26,7 +26,20 @@ LAYERS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 CORE_ONLY = {"numpy", "runinference"}
-CORE = {"prediction", "errors", "options", "handler", "keyed", "batching", "models", "metrics", "progress", "engine"}
+CORE = {
+    "prediction",
+    "errors",
+    "packages",
+    "pending",
+    "options",
+    "handler",
+    "keyed",
+    "batching",
+    "models",
+    "metrics",
+    "progress",
+    "engine",
+}
 
 
 def modules():

@@ -8,6 +8,7 @@
     ├── ModelFaultError                     the model as a whole fails, not one of its rows
     │   └── OutputCountError                as many predictions as rows were expected
     ├── InferenceTimeoutError (TimeoutError) a batch took longer than `timeout_s`
+    ├── RowError (ValueError)               a row cannot be run, whatever becomes of the others
     ├── DataError                           the input cannot be read or the output cannot be written
     └── EngineClosedError                   the engine was used after `close()`
 
@@ -80,6 +81,13 @@ class InferenceTimeoutError(RunInferenceError, TimeoutError):
     """A batch took longer than `timeout_s`."""
 
 
+class RowError(RunInferenceError, ValueError):
+    """A row cannot be run, whatever becomes of the others.
+
+    A handler that raises this for a row is sure that the model is not at fault, however many rows fail so.
+    """
+
+
 class DataError(RunInferenceError):
     """The input cannot be read or the output cannot be written."""
 
@@ -107,9 +115,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that memory ran out, on the host or on a device, so that a smaller batch may fit."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and (
-        type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower()
-    )
+    if not isinstance(error, RuntimeError):
+        return False
+    # PyTorch says the first of its devices and the second of the host.
+    text = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
 
 
 def closest(name: str, known: Iterable[str]) -> str:

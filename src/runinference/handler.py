@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,7 +83,10 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
 
     def get_num_bytes(self, batch: Sequence[ExampleT]) -> int:
         """The bytes that the examples of a batch hold: array buffers and texts, nothing else."""
-        return sum(map(num_bytes, batch))
+        try:
+            return sum(map(operator.attrgetter("nbytes"), batch))
+        except (AttributeError, TypeError):  # Only arrays and tensors have that.
+            return sum(map(num_bytes, batch))
 
     def get_model_bytes(self, model: ModelT) -> int | None:
         """The bytes of the model's parameters and buffers, or `None` to let the engine count its arrays."""

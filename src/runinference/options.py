@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 
@@ -42,8 +42,13 @@ class HandlerOptions(TypedDict, total=False):
     env_vars: Mapping[str, str] | None
 
 
-def check_options(owner: str, options: Mapping[str, Any]) -> HandlerOptions:
+def check_options(owner: str, options: Mapping[str, Any], more: Iterable[str] = ()) -> HandlerOptions:
     """Returns the options that are set, after checking names, types, ranges and combinations.
+
+    Args:
+        owner: The class whose options they are, for error texts.
+        options: The options, as they were given.
+        more: Names that the class takes besides and checks itself.
 
     Raises:
         ConfigurationError: An option is unknown, has a wrong value or would have no effect.
@@ -52,7 +57,7 @@ def check_options(owner: str, options: Mapping[str, Any]) -> HandlerOptions:
     for name in options:
         if name not in known:
             raise ConfigurationError(
-                f"{owner} has no option {name!r}.{closest(name, known)} Options: {', '.join(known)}"
+                f"{owner} has no option {name!r}.{closest(name, [*known, *more])} Options: {', '.join([*known, *more])}"
             )
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("min_batch_size", "max_batch_size", "max_batch_weight", "model_copies"):

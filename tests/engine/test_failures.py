@@ -6,7 +6,15 @@ import weakref
 
 import pytest
 
-from runinference import Failure, ModelFaultError, ModelHandler, PredictionResult, infer
+from runinference import (
+    Failure,
+    InferenceError,
+    ModelFaultError,
+    ModelHandler,
+    PredictionResult,
+    RowError,
+    infer,
+)
 from runinference.batching import Rows
 from runinference.engine.isolate import Isolator
 from runinference.testing.fakes import FailingHandler
@@ -204,3 +212,21 @@ def test_an_exception_without_a_message_is_one_failure():
     failures = []
     assert len(list(infer(range(5), FailingHandler([3], lambda row: MuteError()), on_failure=failures.append))) == 4
     assert [failure.index for failure in failures] == [3]
+
+
+class Picky(ModelHandler):
+    def load_model(self):
+        return None
+
+    def run_inference(self, batch, model, inference_args=None):
+        if any(row < 50 for row in batch):
+            raise RowError("too small")
+        return batch
+
+
+def test_rows_that_are_surely_at_fault_never_count_against_the_model():
+    failures = []
+    assert list(infer(range(60), Picky(), on_failure=failures.append)) == list(range(50, 60))
+    assert len(failures) == 50
+    with pytest.raises(InferenceError, match=r"Row 0 failed in inference: .*RowError: too small"):
+        list(infer(range(60), Picky()))

@@ -82,7 +82,7 @@ def test_results_of_a_mapping_are_one_dict_for_each_row():
 
 
 def test_a_mapping_with_a_column_of_another_length_names_it():
-    with pytest.raises(OutputCountError, match="output 'score' has 1 entries for a batch of 2 rows"):
+    with pytest.raises(OutputCountError, match=r"output \['score'\] has 1 entries for a batch of 2 rows"):
         make_results(["a", "b"], {"label": ["x", "y"], "score": [1.0]})
 
 

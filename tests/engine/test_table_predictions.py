@@ -50,7 +50,10 @@ def predictions(fn, rows=4, **options):
         (lambda x: [x] * x, [[], [1], [2, 2]]),
         (lambda x: [x, None], [[0, None], [1, None], [2, None]]),
         (lambda x: np.full(2, x), [[0, 0], [1, 1], [2, 2]]),
-        (lambda x: np.full((2, 2), x), [[0] * 4, [1] * 4, [2] * 4]),
+        (lambda x: np.full((2, 2), x), [[[0, 0]] * 2, [[1, 1]] * 2, [[2, 2]] * 2]),
+        (lambda x: np.full((x, 1), x), [[], [[1]], [[2], [2]]]),
+        (lambda x: {"a": np.full(x, 7), "b": "c"}, [{"a": [7] * n, "b": "c"} for n in range(3)]),
+        (lambda x: (np.full(x, 7),), [{"0": [7] * n} for n in range(3)]),
         (lambda x: np.full(x, 7), [[], [7], [7, 7]]),
         (lambda x: None if x == 0 else np.full(2, x), [None, [1, 1], [2, 2]]),
     ],
@@ -81,7 +84,7 @@ def test_a_later_batch_of_another_type_is_an_error_that_says_both(later):
         predictions(lambda x: x if x < 8 else later, rows=20, **FIXED_8)
 
 
-@pytest.mark.parametrize(("first", "later"), [(1, {"a": 1}), (np.zeros(2), np.zeros(3)), ("text", {"a": 1})])
+@pytest.mark.parametrize(("first", "later"), [(1, {"a": 1}), (np.zeros(2), np.zeros((2, 2))), ("text", {"a": 1})])
 def test_a_later_batch_of_another_shape_is_an_error_that_says_both(first, later):
     with pytest.raises(DataError, match="predictions changed from type"):
         predictions(lambda x: first if x < 8 else later, rows=20, **FIXED_8)

@@ -43,6 +43,8 @@ def join(parts: Sequence[Any]) -> Any:
         return _join_record_batches(parts)
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
+    if hasattr(first, "to_pylist"):  # Predictions as an Arrow array.
+        return sys.modules["pyarrow"].concat_arrays(parts)
     joined = list(first)
     for part in parts[1:]:
         joined += part

@@ -8,18 +8,23 @@ from statistics import median
 _GAIN_WORTH_DOUBLING = 0.05
 _SAMPLES = 5
 _SLOW_BATCH_S = 2.0
+_QUICK_BATCH_S = 0.002
+_QUICK_GROWTH = 4
 _LARGE_BATCH_BYTES = 64 << 20
 _MEMORY_MARGIN = 0.1
 _BATCHES_UNTIL_MEMORY_IS_TRIED_AGAIN = 200
+_BATCHES_UNTIL_LARGER_IS_TRIED_AGAIN = 50
 
 
 class SizeTuner:
     """Doubles the size until throughput stops growing, and backs off where memory ends.
 
-    The size counts rows or, for variable-length input, padded area; the tuner calls either a unit. It grows while a
+    The size counts rows or, for variable-length input, padded area; the tuner calls either a unit. Batches of a
+    millisecond or two are mostly the cost of the call, so it leaves them behind in large steps. Then it grows while a
     doubling gains 5 % or more in units per second. One doubling that gains less may be noise, so two in a row are
-    needed to settle on the size before them. After an out-of-memory error it searches between the largest size
-    that fitted and the smallest that did not, and tries larger ones again much later, when memory may be free again.
+    needed to settle on the size before them; and as a busy machine may spoil two, larger sizes are tried again after
+    50 batches, after 100 more, and so on. After an out-of-memory error it searches between the largest size that
+    fitted and the smallest that did not, and tries larger ones again much later, when memory may be free again.
 
     Attributes:
         size: Units for the next batch.
@@ -46,6 +51,9 @@ class SizeTuner:
         self._fitted = 0
         self._failed: int | None = None
         self._since_failure = 0
+        self._since_settled = 0
+        self._patience = _BATCHES_UNTIL_LARGER_IS_TRIED_AGAIN
+        self._may_be_noise = False
 
     @property
     def limited_by_memory(self) -> bool:
@@ -63,13 +71,21 @@ class SizeTuner:
             self._since_failure += 1
             if self.settled and self._since_failure >= _BATCHES_UNTIL_MEMORY_IS_TRIED_AGAIN:
                 self._try_memory_again()
+        if self._may_be_noise and self.settled:
+            self._since_settled += 1
+            if self._since_settled >= self._patience:
+                self._try_larger_again()
         if self.settled or units < 0.9 * self.size or seconds <= 0:
             return
         if not self._warm:  # The first batch of a size pays for new buffers, caches and compiled shapes.
             self._warm = True
             return
         self._samples.append(units / seconds)
-        if len(self._samples) >= _SAMPLES or seconds * len(self._samples) > _SLOW_BATCH_S:
+        if self._leaves_quickly(seconds, nbytes):
+            self._best_size, self._misses = self.size, 0
+            self._best_rate = self._last_rate = units / seconds
+            self._move_to(_QUICK_GROWTH * self.size)
+        elif len(self._samples) >= _SAMPLES or seconds * len(self._samples) > _SLOW_BATCH_S:
             self._judge(median(self._samples), seconds, nbytes)
 
     def out_of_memory(self, units: int) -> None:
@@ -91,6 +107,7 @@ class SizeTuner:
             self._misses += 1
         if self._misses == 2:
             self._settle(self._best_size, f"doubling {self._best_size:,} gained less than 5 %")
+            self._may_be_noise = True
         elif seconds > _SLOW_BATCH_S:
             self._settle(self.size, f"a batch takes {seconds:.1f} s")
         elif nbytes > _LARGE_BATCH_BYTES:
@@ -110,6 +127,17 @@ class SizeTuner:
             )
         else:
             self._move_to(min(2 * self.size, self._largest))
+
+    def _leaves_quickly(self, seconds: float, nbytes: int) -> bool:
+        is_small = seconds < _QUICK_BATCH_S and nbytes <= _LARGE_BATCH_BYTES
+        return is_small and self._failed is None and _QUICK_GROWTH * self.size <= self._largest
+
+    def _try_larger_again(self) -> None:
+        self._patience *= 2
+        self._since_settled = self._misses = 0
+        self.settled = self._may_be_noise = False
+        self._best_rate = self._last_rate = 0.0
+        self._samples, self._warm = [], True
 
     def _try_memory_again(self) -> None:
         self._failed = None

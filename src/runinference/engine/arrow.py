@@ -1,4 +1,4 @@
-"""Tables of every kind as blocks, and predictions as a column."""
+"""Tables of every kind as blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from runinference.errors import ConfigurationError, DataError, MissingDependencyError
+from runinference.engine.predictions import to_arrow
+from runinference.errors import ConfigurationError
+from runinference.packages import require
 
 FEATURES_COLUMN = "features"
 
@@ -40,35 +42,6 @@ def known_rows(source: Any) -> int | None:
 def num_rows(block: Any) -> int:
     """The number of rows of a block."""
     return len(block) if isinstance(block, np.ndarray) else int(block.num_rows)
-
-
-def to_arrow(values: Any) -> Any:
-    """Predictions as an Arrow array with one entry for each row.
-
-    An array of shape (rows, n), and rows that are arrays of one shape, become a fixed-size list; rows that are dicts
-    become a struct.
-
-    Raises:
-        DataError: They hold something that a table cannot.
-    """
-    pa = _pyarrow()
-    if isinstance(values, pa.ChunkedArray):
-        return values.combine_chunks()
-    if isinstance(values, pa.Array):
-        return values
-    if isinstance(values, list) and values and isinstance(values[0], np.ndarray):
-        shapes = {np.shape(value) for value in values}
-        values = np.stack(values) if len(shapes) == 1 else [_plain(value) for value in values]
-    try:
-        if isinstance(values, np.ndarray) and values.ndim > 1:
-            flat = pa.array(values.reshape(-1))
-            return pa.FixedSizeListArray.from_arrays(flat, values[0].size)
-        return pa.array(values)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise DataError(
-            f"Predictions of type {_kind(values[0])} cannot be a column ({error}). "
-            "Turn them into numbers, texts, lists or dicts, for instance with with_postprocess_fn"
-        ) from None
 
 
 def add_column(block: Any, name: str, values: Any) -> Any:
@@ -119,17 +92,9 @@ def _blocks_of_many(sources: Iterable[Any]) -> Iterator[Any]:
     return chain.from_iterable(map(each, sources))
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
 def _kind(value: Any) -> str:
     return type(value).__name__
 
 
 def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise MissingDependencyError("pyarrow", "arrow", "run a model over tables") from None
-    return pyarrow
+    return require("pyarrow", "arrow", "run a model over tables")

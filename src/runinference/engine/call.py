@@ -12,6 +12,7 @@ from runinference.engine.plan import Plan
 from runinference.engine.timeout import TimeLimit
 from runinference.errors import ConfigurationError, OutputCountError
 from runinference.keyed import is_keyed
+from runinference.pending import Pending
 
 
 class ModelCall:
@@ -47,6 +48,13 @@ class ModelCall:
             OutputCountError: The handler returned something else.
             Exception: What the handler raised.
         """
+        outputs, pending = self.begin(rows)
+        if pending is not None:
+            pending.wait()
+        return outputs
+
+    def begin(self, rows: Rows) -> tuple[Any, Pending | None]:
+        """The same, but where a device is still computing the outputs, with what to wait for before they are read."""
         data, keyed = rows.data, None
         if self._plan.keys != "none" and isinstance(data, list):
             keyed = [is_keyed(row) for row in data]
@@ -55,7 +63,8 @@ class ModelCall:
         if self._time_limit is None:
             outputs = self._run(data, model)
         else:
-            outputs = self._time_limit.run(lambda: self._run(data, model))
+            outputs = self._time_limit.run(lambda: _waited(self._run(data, model)))
+        pending = outputs if isinstance(outputs, Pending) else None
         if len(outputs) != len(rows):
             raise OutputCountError(
                 f"{type(self._plan.handler).__name__} returned {len(outputs):,} predictions for a batch of "
@@ -63,12 +72,12 @@ class ModelCall:
                 "it must return one for each row, in their order"
             )
         if keyed is None:
-            return outputs
+            return outputs, pending
         if all(keyed):
-            return Zipped(tuple, ([row[0] for row in rows.data], outputs))
+            return Zipped(tuple, ([row[0] for row in rows.data], outputs)), pending
         return [
             (row[0], output) if pair else output for row, pair, output in zip(rows.data, keyed, outputs, strict=True)
-        ]
+        ], None
 
     def _run(self, data: Any, model: Any) -> Any:
         handler = self._plan.handler
@@ -92,7 +101,7 @@ class ModelCall:
 
 
 def _as_list(outputs: Any, handler: Any) -> Sequence[Any]:
-    if isinstance(outputs, (list, Zipped)):
+    if isinstance(outputs, (list, Zipped, Pending)):
         return outputs
     if outputs is None or isinstance(outputs, (Mapping, str, bytes)):
         raise OutputCountError(
@@ -105,6 +114,10 @@ def _as_list(outputs: Any, handler: Any) -> Sequence[Any]:
             "it must return one prediction for each row, in their order"
         )
     return list(outputs)
+
+
+def _waited(outputs: Any) -> Any:
+    return outputs.wait() if isinstance(outputs, Pending) else outputs
 
 
 def _how_arguments_are_taken(

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
@@ -20,9 +20,10 @@ from runinference.engine.inbox import Inbox
 from runinference.engine.order import Ordered, Ready, Unordered
 from runinference.engine.plan import Keys, Plan
 from runinference.engine.report import Reporter
+from runinference.engine.results import Results
 from runinference.engine.service import Service, answer, inference_error
 from runinference.engine.source import open_source
-from runinference.engine.stages import Outcome, Stages
+from runinference.engine.stages import Outcome, Stages, Started
 from runinference.engine.timeout import TimeLimit
 from runinference.errors import ConfigurationError, EngineClosedError
 from runinference.metrics import Metrics, MetricsSnapshot
@@ -111,7 +112,7 @@ class Engine:
         """Whether the rows are `(key, example)` pairs."""
         return self._plan.keys
 
-    def map(self, examples: Iterable[Any]) -> Iterator[Any]:
+    def map(self, examples: Iterable[Any]) -> Results:
         """Lazily runs the model over `examples`.
 
         Memory does not grow with the input. Results are what the handler returns for each row, as a rule
@@ -128,7 +129,7 @@ class Engine:
         total = len(examples) if isinstance(examples, Sized) and not self._plan.prebatched else None
         prebatched = self._plan.prebatched
         ready = self.ready(examples, _rows_of_batches if prebatched else rows_of_items, total, prebatched)
-        return _results(ready)
+        return Results.of(_runs(ready))
 
     def ready(
         self, items: Iterable[Any], make_rows: MakeRows, total: int | None = None, single_items: bool = False
@@ -251,10 +252,14 @@ class Engine:
         stop_at_first: bool,
         observed: bool = True,
     ) -> Flow:
-        def infer(batch: Batch) -> Outcome:
+        def begin(batch: Batch) -> Started:
             with self._one_at_a_time:
-                outcome = self._stages.infer(batch, stop_at_first)
-                self._learn(batch, outcome)
+                return self._stages.begin(batch)
+
+        def infer(started: Started) -> Outcome:
+            with self._one_at_a_time:
+                outcome = self._stages.infer(started, stop_at_first)
+                self._learn(started.batch, outcome)
                 return outcome
 
         policy = dataclasses.replace(self._plan.policy, max_delay_s=delay)
@@ -264,6 +269,7 @@ class Engine:
             batcher=batcher,
             stages=self._stages,
             load=self._call.load,
+            begin=begin,
             infer=infer,
             observe=self._reporter.batch if observed else None,
             size_settled=lambda: self._limit.tuner.settled,
@@ -314,9 +320,9 @@ class Engine:
             raise EngineClosedError("The engine is closed; make a new one")
 
 
-def _results(ready: Iterator[Ready]) -> Iterator[Any]:
+def _runs(ready: Iterator[Ready]) -> Generator[Any, None, None]:
     for part in ready:
-        yield from part.results
+        yield part.results
         del part
 
 

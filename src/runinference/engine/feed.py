@@ -54,6 +54,13 @@ class Feed:
         return self._source.ended and not self._ahead
 
     @property
+    def at_hand(self) -> bool:
+        """Whether `take` would give rows without waiting for any."""
+        if self._ahead:
+            return self._ahead[0][0].done()
+        return self.pool is None and self._source.at_hand
+
+    @property
     def error(self) -> BaseException | None:
         """What the source raised in place of the next item."""
         return self._source.error

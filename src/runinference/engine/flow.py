@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from runinference.batching import Batch, Batcher
 from runinference.engine.feed import Feed
 from runinference.engine.lane import Lane
 from runinference.engine.overlap import OverlapChoice
-from runinference.engine.stages import Outcome, Stages
+from runinference.engine.stages import Outcome, Stages, Started
 from runinference.errors import EngineClosedError
 
 _NO_DEADLINE = -math.inf
@@ -29,7 +29,8 @@ class Flow:
         batcher: Forms the batches.
         stages: What is done to them.
         load: Loads the model, if it is not loaded yet.
-        infer: Runs the model on a batch.
+        begin: Calls the model for a batch.
+        infer: Tells what came of it.
         observe: Told of each finished outcome, before it is given to the thread that asked for it.
         size_settled: Whether the size of batches has stopped changing.
         workers: Threads for pre- and post-processing: 0 keeps everything in one thread, `None` decides from timings.
@@ -43,7 +44,8 @@ class Flow:
         batcher: Batcher,
         stages: Stages,
         load: Callable[[], None],
-        infer: Callable[[Batch], Outcome],
+        begin: Callable[[Batch], Started],
+        infer: Callable[[Started], Outcome],
         observe: Callable[[Outcome, bool], None] | None,
         size_settled: Callable[[], bool],
         workers: int | None,
@@ -54,10 +56,13 @@ class Flow:
         self._batcher = batcher
         self._stages = stages
         self._load = load
+        self._begin = begin
         self._infer = infer
         self._observe = observe
         self._size_settled = size_settled
         self._threads = workers or default_workers
+        self._one_thread = workers == 0
+        self._loaded_at: float | None = None
         self._choice = OverlapChoice() if workers is None else None
         self._overlap = bool(workers)
         self._stopped = stopped
@@ -102,32 +107,63 @@ class Flow:
             self._pool = None
 
     def _inferred(self) -> Iterator[Outcome]:
+        computing: Started | None = None
+        while True:
+            # While a device computes a batch, the next one is handed to it if its rows are there to be had.
+            batch = yield from self._next_batch(wait=computing is None)
+            started = None if batch is None else self._start(batch)
+            del batch  # Here and below: no batch stays in memory while the next one is made.
+            if computing is not None:
+                yield self._end(computing)
+                if started is not None:
+                    started.since = time.perf_counter()
+                computing = None
+            elif started is None:
+                return
+            if started is not None:
+                if started.computing and not self._one_thread:
+                    computing = started
+                else:
+                    yield self._end(started)
+            del started
+
+    def _next_batch(self, wait: bool) -> Generator[Outcome, None, Batch | None]:
+        """The next batch; `None` at the end or, without waiting for rows, where there is none yet."""
         feed, batcher = self._feed, self._batcher
-        loaded_at: float | None = None
         while not self._stopped():
             ended = feed.ended
             batch = batcher.flush() if ended else batcher.poll(_NO_DEADLINE)
-            if batch is None:
-                if ended:
-                    return
-                # Rows whose time is up still take along what is there to be read, but wait for nothing more.
-                prepared, arrived = feed.take(batcher.room, batcher.next_deadline())
-                if prepared.failures:
-                    yield Outcome.of_failures(prepared.failures)
-                if loaded_at is None and len(prepared.rows):
-                    # Once there is something to run. What is read meanwhile has not waited for a batch but for this.
-                    self._load()
-                    loaded_at = time.monotonic()
-                batcher.add(prepared.rows, max(arrived, loaded_at or arrived))
-                batch = None if feed.ended else batcher.poll(time.monotonic())
+            if batch is not None or ended:
+                return batch
+            # Rows whose time is up still take along what is there to be read, but wait for nothing more.
+            prepared, arrived = feed.take(batcher.room, batcher.next_deadline() if wait else time.monotonic())
+            if prepared.failures:
+                yield Outcome.of_failures(prepared.failures)
+            if self._loaded_at is None and len(prepared.rows):
+                # Once there is something to run. What is read meanwhile has not waited for a batch but for this.
+                self._load()
+                self._loaded_at = time.monotonic()
+            batcher.add(prepared.rows, max(arrived, self._loaded_at or arrived))
+            batch = None if feed.ended or feed.at_hand else batcher.poll(time.monotonic())
             if batch is not None:
-                formed = time.monotonic()
-                outcome = self._infer(batch)
-                outcome.queue_wait_s = max(0.0, formed - batch.since)
-                outcome.timings.wait, outcome.timings.preprocess = feed.wait_s, feed.prepare_s
-                feed.wait_s = feed.prepare_s = 0.0
-                yield outcome
-                del outcome, batch  # Here and below: no batch stays in memory while the next one is made.
+                return batch
+            if not wait and not len(prepared.rows):
+                return None
+        return None
+
+    def _start(self, batch: Batch) -> Started:
+        formed = time.monotonic()
+        started = self._begin(batch)
+        started.queue_wait_s = max(0.0, formed - batch.since)
+        started.timings.wait, started.timings.preprocess = self._feed.wait_s, self._feed.prepare_s
+        self._feed.wait_s = self._feed.prepare_s = 0.0
+        return started
+
+    def _end(self, started: Started) -> Outcome:
+        outcome = self._infer(started)
+        outcome.queue_wait_s = started.queue_wait_s
+        outcome.timings.wait, outcome.timings.preprocess = started.timings.wait, started.timings.preprocess
+        return outcome
 
     def _overlapped(self, inferred: Iterator[Outcome]) -> Iterator[Outcome]:
         if self._pool is None and (self._stages.prepares or self._stages.finishes):

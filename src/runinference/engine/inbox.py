@@ -62,6 +62,11 @@ class Inbox:
                 self._arrived.notify()
         return future
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether rows were submitted."""
+        return bool(self._rows)
+
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` rows with their futures."""
         with self._arrived:

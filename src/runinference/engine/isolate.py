@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runinference.batching import Rows
-from runinference.errors import ModelFaultError, is_out_of_memory, is_transient
+from runinference.errors import ModelFaultError, RowError, is_out_of_memory, is_transient
 from runinference.prediction import qualified_name, without_our_frames
 
 _FAILURES_THAT_MAKE_A_FAULT = 16
@@ -68,22 +68,23 @@ class Isolator:
         self._ever_worked = False
         self._failures: list[type[Exception]] = []
 
-    def run(self, rows: Rows, found: Isolated | None = None) -> Isolated:
+    def run(self, rows: Rows, found: Isolated | None = None, first_call: Callable[[], Any] | None = None) -> Isolated:
         """Runs `rows`, of which there is at least one.
 
         Args:
             rows: The batch.
             found: Where to note what comes of it, for a caller that wants to know even if this raises.
+            first_call: Ends a first call for all rows that has begun already.
 
         Raises:
             ModelFaultError: The model fails as a whole.
         """
         found = Isolated() if found is None else found
-        self._run(rows, found, retries=self._retries)
+        self._run(rows, found, self._retries, first_call)
         return found
 
-    def _run(self, rows: Rows, found: Isolated, retries: int = 0) -> bool:
-        error, attempts = self._try(rows, found, self._retries if len(rows) == 1 else retries)
+    def _run(self, rows: Rows, found: Isolated, retries: int = 0, first_call: Callable[[], Any] | None = None) -> bool:
+        error, attempts = self._try(rows, found, self._retries if len(rows) == 1 else retries, first_call)
         if error is None:
             return True
         out_of_memory = is_out_of_memory(error)
@@ -107,13 +108,15 @@ class Isolator:
         else:
             self._run(second, found)
 
-    def _try(self, rows: Rows, found: Isolated, retries: int) -> tuple[Exception | None, int]:
+    def _try(
+        self, rows: Rows, found: Isolated, retries: int, first_call: Callable[[], Any] | None
+    ) -> tuple[Exception | None, int]:
         attempts = 0
         while True:
             attempts += 1
             found.calls += 1
             try:
-                outputs = self._call(rows)
+                outputs = self._call(rows) if first_call is None or attempts > 1 else first_call()
             except ModelFaultError:
                 raise
             except Exception as error:
@@ -127,7 +130,7 @@ class Isolator:
             self._pause(min(_FIRST_PAUSE_S * 2 ** (attempts - 1), _LONGEST_PAUSE_S))
 
     def _raise_if_all_fail(self, error: Exception) -> None:
-        if self._ever_worked:
+        if self._ever_worked or isinstance(error, RowError):
             return
         self._failures.append(type(error))
         if len(self._failures) >= _FAILURES_THAT_MAKE_A_FAULT and len(set(self._failures)) == 1:

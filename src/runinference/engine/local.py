@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from runinference.engine.engine import Engine
+from runinference.engine.results import Results
 from runinference.metrics import Metrics
 from runinference.prediction import Failure
 
@@ -63,9 +64,9 @@ def infer(
         progress=progress,
         metrics=metrics,
     )
-    return _and_close(engine, engine.map(examples))
+    return Results.of(_and_close(engine, engine.map(examples).runs))
 
 
-def _and_close(engine: Engine, results: Iterator[Any]) -> Iterator[Any]:
+def _and_close(engine: Engine, runs: Generator[Any, None, None]) -> Generator[Any, None, None]:
     with engine:
-        yield from results
+        yield from runs

@@ -112,7 +112,7 @@ class Reporter:
         peak = _peak_device_bytes()
         if peak is not None:
             self._metrics.set("peak_device_memory_bytes", peak)
-        self._metrics.set("tuned_batch_size", tuner.size)
+        self._metrics.set("tuned_batch_tokens" if self._limit.by_area else "tuned_batch_size", tuner.size)
         self._metrics.set("batch_size_reason", tuner.reason)
         self._metrics.set("execution_mode", "overlapped" if self._overlapped else "inline")
 

@@ -28,6 +28,10 @@ class Source(Protocol):
     ended: bool
     error: BaseException | None
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether `take` would give an item without waiting."""
+
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` items and the time at which the oldest of them arrived.
 
@@ -63,6 +67,11 @@ class SequenceSource:
         self.ended = self._count == 0
         self.error: BaseException | None = None
 
+    @property
+    def at_hand(self) -> bool:
+        """Until the end there always is one."""
+        return not self.ended
+
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` items; never waits."""
         taken = list(self._items[self._next : self._next + most])
@@ -89,6 +98,11 @@ class IteratorSource:
         self._max_delay_s = max_delay_s
         self.ended = False
         self.error: BaseException | None = None
+
+    @property
+    def at_hand(self) -> bool:
+        """Nobody can tell without asking the iterator."""
+        return False
 
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` items, fewer when the first has waited `max_delay_s` for the others."""
@@ -143,6 +157,11 @@ class ThreadSource:
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._read,), name="runinference-read", daemon=True)
         self._thread.start()
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the thread has read some."""
+        return bool(self._runs)
 
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` items."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from runinference.batching import Batch, Rows
 from runinference.batching.blocks import is_record_batch, join, pick
-from runinference.batching.zipped import Zipped
 from runinference.engine.call import ModelCall
 from runinference.engine.isolate import Isolated, Isolator
 from runinference.engine.plan import Plan
@@ -49,6 +48,27 @@ class Outcome:
     def of_failures(cls, failures: list[Failure]) -> Outcome:
         """Rows that failed before they came into a batch."""
         return cls(Rows([], range(0)), [], failures)
+
+
+@dataclass(slots=True)
+class Started:
+    """A batch that the model was called for.
+
+    Attributes:
+        batch: The batch.
+        since: When the model began with it, on the clock of `time.perf_counter`.
+        end: Waits for its outputs and returns them, or raises what the handler raised.
+        computing: Whether a device is still at it, so that there is something to wait for.
+        queue_wait_s: How long its oldest row waited for the batch to be formed, in seconds.
+        timings: How long it took to get its rows.
+    """
+
+    batch: Batch
+    since: float
+    end: Callable[[], Any]
+    computing: bool = False
+    queue_wait_s: float = 0.0
+    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(slots=True)
@@ -118,25 +138,40 @@ class Stages:
             originals = None if originals is None else pick(originals, kept)
         return Prepared(Rows(ready, index, originals, sizes), failures, time.perf_counter() - start)
 
-    def infer(self, batch: Batch, stop_at_first: bool = False) -> Outcome:
-        """Runs the model on a batch; rows that fail are set aside.
+    def begin(self, batch: Batch) -> Started:
+        """Calls the model for a batch; what comes of it is told by `infer`."""
+        start = time.perf_counter()
+        try:
+            outputs, pending = self._call.begin(batch.rows)
+        except Exception as error:
+            return Started(batch, start, _raising(error))
+        if pending is None:
+            return Started(batch, start, lambda: outputs)
+
+        def wait() -> Any:
+            pending.wait()
+            return outputs
+
+        return Started(batch, start, wait, computing=True)
+
+    def infer(self, started: Started, stop_at_first: bool = False) -> Outcome:
+        """What came of a batch that the model was called for; rows that fail are set aside.
 
         Args:
-            batch: The batch.
+            started: The batch.
             stop_at_first: Look no further than the first row that fails.
 
         Raises:
             ModelFaultError: The model fails as a whole.
         """
-        rows = batch.rows
-        start = time.perf_counter()
+        batch, rows = started.batch, started.batch.rows
         isolated = Isolated(stop_at_first)
         try:
-            self._isolator.run(rows, isolated)
+            self._isolator.run(rows, isolated, started.end)
         except ModelFaultError:
             self._on_fault(isolated)
             raise
-        timings = Timings(inference=time.perf_counter() - start)
+        timings = Timings(inference=time.perf_counter() - started.since)
         num_bytes = self._num_bytes(rows)
         if not isolated.failed:
             worked = isolated.worked
@@ -211,7 +246,7 @@ class Stages:
 
     def _single_results(self, block: Any, predictions: Any) -> tuple[Sequence[Any], Sequence[Any]]:
         """The rows of a block, and what a handler would have returned for them one by one."""
-        if isinstance(predictions, Zipped):  # Ready-made batches come as arrays, and their results as results.
+        if not self._plan.takes_blocks:  # Ready-made batches come as arrays, and their results as results.
             return block, predictions
         rows = block.to_pylist() if is_record_batch(block) else list(block)
         values = predictions.to_pylist() if hasattr(predictions, "to_pylist") else predictions
@@ -255,6 +290,13 @@ class Stages:
             attempts=attempts,
             model_id=self._plan.model_id(),
         )
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def end() -> Any:
+        raise error
+
+    return end
 
 
 def _not_none(value: Any, fn: Callable[[Any], Any]) -> Any:

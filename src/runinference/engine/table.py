@@ -10,10 +10,11 @@ import numpy as np
 
 from runinference.batching import Rows
 from runinference.batching.blocks import is_record_batch
-from runinference.engine.arrow import FEATURES_COLUMN, add_column, blocks_of, known_rows, num_rows, to_arrow
+from runinference.engine.arrow import FEATURES_COLUMN, add_column, blocks_of, known_rows, num_rows
 from runinference.engine.engine import Engine
 from runinference.engine.one_type import OneType
 from runinference.engine.order import Ready
+from runinference.engine.predictions import to_arrow
 from runinference.errors import ConfigurationError, closest
 from runinference.keyed import is_keyed
 from runinference.metrics import Metrics
@@ -33,6 +34,7 @@ def infer_table(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     output_column: str = "prediction",
+    keep: Sequence[str] | None = None,
     inference_args: Mapping[str, Any] | None = None,
     ordered: bool = True,
     on_failure: Callable[[Failure], Any] | None = None,
@@ -61,6 +63,8 @@ def infer_table(
         columns: The columns that the model is given; all but `key` by default.
         key: A column that names the row in failures and, for a keyed handler, is the key of its example.
         output_column: The name of the column that is added.
+        keep: The columns of the input that pass through; all by default. Large ones that nobody needs afterwards, such
+            as images, leave the memory once the model has seen them, and are not in failures either.
         inference_args: Extra keyword arguments for each call of the model.
         ordered: Give results in the order of the input; else as they are ready.
         on_failure: Given each row that failed, with the row as a dict; the others go on. Without it the first failure
@@ -97,7 +101,11 @@ def infer_table(
         raise ConfigurationError(f"{type(handler).__name__} needs keys: pass key= with the column that holds them")
     if isinstance(columns, str):
         columns = [columns]
-    view = _View(engine, columns, key, output_column)
+    if isinstance(keep, str):
+        keep = [keep]
+    if keep is not None and key is not None and key not in keep:
+        raise ConfigurationError(f"keep={list(keep)} leaves out the key column {key!r}, which names rows in failures")
+    view = _View(engine, columns, key, output_column, keep)
     blocks = blocks_of(source)
     if not engine.takes_blocks:
         blocks = _pieces(blocks)
@@ -123,12 +131,20 @@ def _run(
 class _View:
     """What the model sees of a block, checked against the columns that there are."""
 
-    def __init__(self, engine: Engine, columns: Sequence[str] | None, key: str | None, output_column: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        columns: Sequence[str] | None,
+        key: str | None,
+        output_column: str,
+        keep: Sequence[str] | None,
+    ) -> None:
         self._blocks = engine.takes_blocks
         self.keyed = engine.keys != "none" and key is not None
         self._columns = None if columns is None else list(columns)
         self._key = key
         self._output_column = output_column
+        self._keep = None if keep is None else list(keep)
         self._checked: list[str] | None = None
         self._chosen: list[str] = []
 
@@ -140,15 +156,16 @@ class _View:
         index = range(start, start + num_rows(block))
         if is_record_batch(block):
             view = self._select(block)
+            kept = block if self._keep in (None, block.schema.names) else block.select(self._keep)
         else:
             self._check_array()
-            view = block
+            view = kept = block
         if self._blocks:
-            return Rows(view, index, None if view is block else block)
+            return Rows(view, index, None if view is kept else kept)
         examples = _examples(view)
         if self.keyed:
             examples = list(zip(block.column(self._key).to_pylist(), examples, strict=True))
-        return Rows(examples, index, block)
+        return Rows(examples, index, kept)
 
     def _select(self, block: Any) -> Any:
         names = block.schema.names
@@ -160,14 +177,14 @@ class _View:
         return block if self._chosen == names else block.select(self._chosen)
 
     def _check_array(self) -> None:
-        for name, value in (("columns", self._columns), ("key", self._key)):
+        for name, value in (("columns", self._columns), ("key", self._key), ("keep", self._keep)):
             if value is not None:
                 raise ConfigurationError(f"{name}={value!r} needs a table with named columns, got an array")
         if self._output_column == FEATURES_COLUMN:
             raise ConfigurationError(f"An array comes out as the column {FEATURES_COLUMN!r}; choose another name")
 
     def _check(self, names: list[str]) -> None:
-        for name in [*(self._columns or ()), *([self._key] if self._key else ())]:
+        for name in [*(self._columns or ()), *([self._key] if self._key else ()), *(self._keep or ())]:
             if name not in names:
                 raise ConfigurationError(
                     f"The table has no column {name!r}.{closest(name, names)} Columns: {', '.join(names)}"

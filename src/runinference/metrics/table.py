@@ -166,6 +166,14 @@ _ROWS: list[MetricSpec] = [
         "batch size",
     ),
     MetricSpec(
+        "tuned_batch_tokens",
+        "gauge",
+        "tokens",
+        "The same where rows vary in length: tokens of a batch, with padding.",
+        "batching",
+        "batch tokens",
+    ),
+    MetricSpec(
         "batch_size_reason",
         "gauge",
         "text",
