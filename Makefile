@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-core bench bench-peers site docs docs-tables clean
+.PHONY: help setup demo check test test-core bench bench-frameworks bench-peers site docs docs-tables clean
 
 help: ## List these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.dev ## Make the environment with everything a contributor needs
 demo: $(VENV)/.demo ## Run a model over 1,797 images of digits: the main job, on real data
@@ -33,6 +33,9 @@ bench: $(VENV)/.dev ## Measure the engine against hand-written loops
 bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
 	$(PEERS)/bin/python benchmarks/peers.py
 
+bench-frameworks: $(PEERS)/.peers ## Measure the framework handlers against hand-written loops and Apache Beam
+	$(PEERS)/bin/python benchmarks/frameworks.py
+
 site docs: $(VENV)/.dev docs-tables ## Build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html"
@@ -50,17 +53,17 @@ $(VENV)/.made:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/.made
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing runinference (once) …"
 	@$(BIN)/python $(PIP_INSTALL) -e '.[cli,pandas,sklearn]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing runinference and what its contributors need (once) …"
 	@$(BIN)/python $(PIP_INSTALL) -e '.[dev]'
 	@touch $@
 
-$(PEERS)/.peers: pyproject.toml
+$(PEERS)/.peers: pyproject.toml constraints.txt
 	@echo "Installing the systems to measure against in $(PEERS) (once, some GB) …"
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python $(PIP_INSTALL) -e '.[peers]'

@@ -1,13 +1,24 @@
 """The scikit-learn handlers keep the contract of handlers, with real models of every file type."""
 
+import pickle
+from pathlib import Path
+
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.linear_model import BayesianRidge
 
 from runinference import ModelFileType, SklearnModelHandlerNumpy, SklearnModelHandlerPandas
 from runinference.testing.handler_contract import HandlerContract
 
+WRITERS = {
+    ModelFileType.PICKLE: lambda model, path: path.write_bytes(pickle.dumps(model)),
+    ModelFileType.JOBLIB: joblib.dump,
+    ModelFileType.SKOPS: skops.io.dump,
+}
+PACKAGES = {ModelFileType.JOBLIB: ("joblib", "sklearn"), ModelFileType.SKOPS: ("skops", "skops")}
 FEATURES = ["age", "income", "debt"]
 
 
@@ -39,6 +50,19 @@ class Arrays(HandlerContract):
     def model_bytes(self):
         return 24
 
+    def other_model(self):
+        trained = pickle.loads(pickle.dumps(self.trained))
+        trained.intercept_ = trained.intercept_ + 100
+        path = Path(self.path).with_name(f"other-{Path(self.path).name}")
+        WRITERS[self.kind](trained, path)
+        return str(path), list(trained.predict(self.matrix(3)))
+
+    def matrix(self, count):
+        return np.array(self.examples(count))
+
+    def package(self):
+        return PACKAGES.get(self.kind)
+
 
 class TestNumpyPickle(Arrays):
     pass
@@ -58,7 +82,7 @@ class Frames(Arrays):
     @pytest.fixture(autouse=True)
     def files(self, models, trained):
         self.path = str(models / f"named.{self.kind.name.lower()}")
-        self.trained = trained
+        self.trained = pickle.loads((models / "named.pickle").read_bytes())
 
     def handler(self, **options):
         return SklearnModelHandlerPandas(self.path, self.kind, **options)
@@ -68,7 +92,13 @@ class Frames(Arrays):
         return [frame.iloc[i : i + 1] for i in range(count)]
 
     def expected(self, examples):
-        return list(self.trained.predict(pd.concat(examples).to_numpy()))
+        return list(self.trained.predict(pd.concat(examples)))
+
+    def matrix(self, count):
+        return pd.concat(self.examples(count))
+
+    def package(self):
+        return "pandas", "pandas"
 
     def bad_example(self):
         return pd.DataFrame([[1.0, np.nan, 2.0]], columns=FEATURES)
@@ -91,8 +121,6 @@ class Bayes:
 
     @pytest.fixture(autouse=True)
     def files(self, tmp_path):
-        import joblib
-
         x = np.random.default_rng(0).normal(size=(20, 3))
         self.trained = BayesianRidge().fit(x, x.sum(axis=1))
         self.path = str(tmp_path / "bayes.joblib")
@@ -119,6 +147,10 @@ class TestNumpyOwnFunction(Bayes, Arrays):
 
     def expected(self, examples):
         return list(with_deviation(self.trained, np.array(examples), {}))
+
+    def other_model(self):
+        path, _ = super().other_model()
+        return path, list(with_deviation(joblib.load(path), self.matrix(3), {}))
 
     def honoured_args(self):
         return {"scale": 3}, list(3 * with_deviation(self.trained, np.array(self.examples(3)), {}))

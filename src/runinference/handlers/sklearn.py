@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import operator
 import pickle
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError
-from runinference.handler import ModelHandler, num_bytes
+from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError, closest
+from runinference.handler import ModelHandler
 from runinference.handlers.columns import all_numbers, check_feature_count, select, to_frame, to_matrix
-from runinference.handlers.results import make_predictions, make_results
+from runinference.handlers.results import make_predictions, make_results, results_of_own_function
+from runinference.handlers.stacking import Array, stack
 from runinference.models.files import open_model_file
 from runinference.options import HandlerOptions
+from runinference.packages import require
 from runinference.prediction import PredictionResult, qualified_name
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = np.ndarray[Any, Any]
 
 
 class ModelFileType(enum.Enum):
@@ -48,13 +47,16 @@ def _default_pandas_inference_fn(
 ) -> Any:
     import pandas as pd
 
+    names, _ = _trained_features(model)
     if isinstance(batch[0], Mapping):
-        return model.predict(pd.DataFrame(list(batch)), **(inference_args or {}))
+        return model.predict(_in_order(pd.DataFrame(list(batch)), names), **(inference_args or {}))
     for frame in batch:
         if len(frame) != 1:
             raise ValueError(f"Only dataframes with single rows are supported, got one with {len(frame)} rows")
-    frames = batch[0] if len(batch) == 1 else pd.concat(list(batch), axis=0)
-    return model.predict(frames, **(inference_args or {}))
+    # Each before they are joined, which would fill a column that one of them lacks with NaN.
+    frames = [_in_order(frame, names) for frame in batch]
+    joined = frames[0] if len(frames) == 1 else pd.concat(frames, axis=0)
+    return model.predict(joined, **(inference_args or {}))
 
 
 class _SklearnModelHandler(ModelHandler[Any, PredictionResult, Any]):
@@ -113,8 +115,9 @@ class _SklearnModelHandler(ModelHandler[Any, PredictionResult, Any]):
         Returns:
             One result for each row, with the file of the model as `model_id`.
         """
-        run = self._inference_fn or type(self)._default_inference_fn
-        return make_results(batch, run(model, batch, inference_args), self._model_uri)
+        if self._inference_fn is not None:
+            return results_of_own_function(batch, self._inference_fn(model, batch, inference_args), self._model_uri)
+        return make_results(batch, type(self)._default_inference_fn(model, batch, inference_args), self._model_uri)
 
     def get_model_id(self) -> str:
         """Where the model is loaded from."""
@@ -159,21 +162,15 @@ class SklearnModelHandlerNumpy(_SklearnModelHandler):
         The model is given an array, in which texts that are numbers are read as such and a null is NaN. Where it was
         trained with named columns and some of them are not numbers, it is given a pandas frame.
         """
-        names = getattr(model, "feature_names_in_", None)
-        block = select(block, None if names is None else list(names))
-        check_feature_count(block, getattr(model, "n_features_in_", None))
+        names, count = _trained_features(model)
+        block = select(block, names)
+        check_feature_count(block, count)
         if names is not None and self._inference_fn is None and not all_numbers(block):
             return np.asarray(model.predict(to_frame(block), **(inference_args or {})))
         matrix = to_matrix(block)
         if self._inference_fn is not None:
             return make_predictions(matrix, self._inference_fn(model, list(matrix), inference_args))
         return _predict(model, matrix, inference_args)
-
-    def get_num_bytes(self, batch: Sequence[Array]) -> int:
-        """The bytes of the arrays."""
-        if isinstance(batch[0], np.ndarray):
-            return sum(map(operator.attrgetter("nbytes"), batch))
-        return super().get_num_bytes(batch)
 
 
 class SklearnModelHandlerPandas(_SklearnModelHandler):
@@ -197,26 +194,21 @@ class SklearnModelHandlerPandas(_SklearnModelHandler):
 
     def load_model(self) -> Any:
         """Loads the model from its file; pandas must be installed."""
-        try:
-            import pandas as pd  # noqa: F401
-        except ImportError:
-            raise MissingDependencyError("pandas", "pandas", "run SklearnModelHandlerPandas") from None
+        require("pandas", "pandas", "run SklearnModelHandlerPandas")
         return super().load_model()
 
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
         """Predicts for a block as one frame."""
-        names = getattr(model, "feature_names_in_", None)
-        block = select(block, None if names is None else list(names))
-        check_feature_count(block, getattr(model, "n_features_in_", None))
+        names, count = _trained_features(model)
+        block = select(block, names)
+        check_feature_count(block, count)
         frame = to_frame(block)
+        if names is not None and isinstance(block, np.ndarray):
+            frame.columns = names
         if self._inference_fn is None:
             return np.asarray(model.predict(frame, **(inference_args or {})))
         rows = [frame.iloc[position : position + 1] for position in range(len(frame))]
         return make_predictions(rows, self._inference_fn(model, rows, inference_args))
-
-    def get_num_bytes(self, batch: Sequence[pd.DataFrame]) -> int:
-        """The bytes of the frames, texts included, index excluded."""
-        return sum(map(num_bytes, batch))
 
 
 def _predict(model: Any, matrix: Array, inference_args: dict[str, Any] | None) -> Any:
@@ -228,28 +220,35 @@ def _predict(model: Any, matrix: Array, inference_args: dict[str, Any] | None) -
         return model.predict(matrix, **(inference_args or {}))
 
 
+def _trained_features(model: Any) -> tuple[list[str] | None, int | None]:
+    """The names and the number of the features that a model was trained with, each where the model tells."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        # CatBoost calls them otherwise, and numbers those without a name; from a file it no longer knows how many.
+        names = getattr(model, "feature_names_", None)
+        if names is not None and list(names) == [str(position) for position in range(len(names))]:
+            return None, len(names)
+    if names is None or not len(names):
+        return None, getattr(model, "n_features_in_", None)
+    return list(map(str, names)), len(names)
+
+
+def _in_order(frame: pd.DataFrame, names: list[str] | None) -> pd.DataFrame:
+    """The columns of the training in their order: LightGBM takes others as they stand, without a word."""
+    if names is None or list(frame.columns) == names:
+        return frame
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise ValueError(f"Column {missing[0]!r} is missing.{closest(missing[0], map(str, frame.columns))}")
+    return frame[names]
+
+
 def _arrays_of_mappings(model: Any, batch: Sequence[Mapping[str, Any]]) -> list[Array]:
     """Rows of a table, which come as dicts where something needs single rows, as arrays of their values."""
-    names = getattr(model, "feature_names_in_", None)
+    names, _ = _trained_features(model)
     if names is None:
         return [np.asarray(list(row.values())) for row in batch]
     return [np.asarray([row[name] for name in names]) for row in batch]
-
-
-def stack(batch: Sequence[Array]) -> Array:
-    """Stacks arrays of one shape to an array of shape (rows, *shape).
-
-    Raises:
-        ValueError: The shapes differ.
-    """
-    rows = [np.asarray(row) for row in batch]
-    shapes = {row.shape for row in rows}
-    if len(shapes) > 1:
-        found = ", ".join(map(str, sorted(shapes, key=str)[:5]))
-        raise ValueError(f"The arrays of a batch must have one shape, got {found}")
-    (shape,) = shapes
-    # Joining the rows end to end and reshaping does what numpy.stack does without its work for each row.
-    return np.concatenate(rows).reshape(len(rows), *shape) if shape else np.array(rows)
 
 
 def _load(uri: str, kind: ModelFileType, trusted_types: Sequence[str] | None) -> Any:
@@ -258,7 +257,7 @@ def _load(uri: str, kind: ModelFileType, trusted_types: Sequence[str] | None) ->
             if kind is ModelFileType.PICKLE:
                 return pickle.load(file)
             if kind is ModelFileType.JOBLIB:
-                return _joblib().load(file)
+                return require("joblib", "sklearn", "read joblib files").load(file)
             return _load_skops(uri, file.read(), trusted_types)
     except (ModelLoadError, MissingDependencyError):
         raise
@@ -273,24 +272,13 @@ def _load(uri: str, kind: ModelFileType, trusted_types: Sequence[str] | None) ->
         ) from error
 
 
-def _joblib() -> Any:
-    try:
-        import joblib
-    except ImportError:
-        raise MissingDependencyError("joblib", "sklearn", "read joblib files") from None
-    return joblib
-
-
 def _load_skops(uri: str, content: bytes, trusted_types: Sequence[str] | None) -> Any:
-    try:
-        import skops.io
-    except ImportError:
-        raise MissingDependencyError("skops", "skops", "read skops files") from None
+    skops_io = require("skops.io", "skops", "read skops files")
     trusted = list(trusted_types or ())
-    unknown = [name for name in skops.io.get_untrusted_types(data=content) if name not in trusted]
+    unknown = [name for name in skops_io.get_untrusted_types(data=content) if name not in trusted]
     if unknown:
         raise ModelLoadError(
             f"{uri} holds types that are not trusted: {', '.join(unknown)}. "
             "Pass them as trusted_types if you trust them"
         )
-    return skops.io.loads(content, trusted=trusted)
+    return skops_io.loads(content, trusted=trusted)

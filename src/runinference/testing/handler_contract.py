@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack, cast
 
 import numpy as np
 import pytest
 
 from runinference.engine.local import infer
-from runinference.errors import ConfigurationError, RunInferenceError
+from runinference.errors import ConfigurationError, MissingDependencyError, RunInferenceError
 from runinference.handler import ModelHandler, num_bytes
 from runinference.keyed import KeyedModelHandler
 from runinference.metrics import Metrics
@@ -59,6 +60,14 @@ class HandlerContract:
         """Arguments that the model cannot take."""
         return {"no_such_argument": 1}
 
+    def other_model(self) -> tuple[str, list[Any]] | None:
+        """The file of another model and what it predicts for `examples(3)`; `None` where it cannot be changed."""
+        return None
+
+    def package(self) -> tuple[str, str] | None:
+        """The package that the model needs and the extra that installs it; `None` where it needs none."""
+        return None
+
     def bytes_of(self, example: Any) -> int:
         """The bytes that an example holds."""
         return num_bytes(example)
@@ -71,10 +80,7 @@ class HandlerContract:
         """Fails unless the predictions are equal, but for rounding."""
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
-            if isinstance(other, (float, np.ndarray, np.floating)):
-                np.testing.assert_allclose(one, other, rtol=1e-5)
-            else:
-                assert one == other
+            _assert_same(one, other)
 
     def predict(self, handler: Any, examples: Any, **arguments: Any) -> list[Any]:
         """The predictions of `handler` for `examples`."""
@@ -162,6 +168,31 @@ class HandlerContract:
         assert handler.get_model_id() is not None
         assert {result.model_id for result in infer(self.examples(9), handler)} == {handler.get_model_id()}
 
+    def test_the_model_can_be_replaced_or_says_that_it_cannot(self) -> None:
+        """The same model is never loaded again in the belief that it is another."""
+        handler, case = self.handler(), self.other_model()
+        if case is None:
+            with pytest.raises(ConfigurationError, match="cannot change its model"):
+                handler.update_model_path("another.model")
+            return
+        path, expected = case
+        self.assert_same(self.predict(handler, self.examples(3)), self.expected(self.examples(3)))
+        handler.update_model_path(path)
+        results = list(infer(self.examples(3), handler))
+        self.assert_same([result.inference for result in results], expected)
+        assert {result.model_id for result in results} == {path}
+
+    def test_a_package_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The error says what to type."""
+        case = self.package()
+        if case is None:
+            pytest.skip("the model needs no package")
+        package, extra = case
+        monkeypatch.setitem(sys.modules, package, None)
+        text = rf'{package} is needed.*pip install "runinference\[{extra}\]"'
+        with pytest.raises(MissingDependencyError, match=text):
+            self.handler().load_model()
+
     def test_the_handler_pickles_before_it_loads(self) -> None:
         """It can be sent to another process."""
         examples = self.examples(3)
@@ -194,3 +225,20 @@ class HandlerContract:
         alone = next(iter(infer(self.examples(1), self.handler())))
         of_many = next(iter(infer(self.examples(512), self.handler(min_batch_size=512, max_batch_size=512))))
         assert len(pickle.dumps(of_many)) <= len(pickle.dumps(alone)) + 64
+
+
+def _assert_same(found: Any, expected: Any) -> None:
+    if isinstance(expected, Mapping):
+        assert list(found) == list(expected)
+        for name in expected:
+            _assert_same(found[name], expected[name])
+    elif isinstance(expected, (list, tuple)):
+        assert type(found) is type(expected)
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            _assert_same(one, other)
+    elif isinstance(expected, (float, np.floating)) or hasattr(expected, "shape"):
+        assert np.shape(found) == np.shape(expected)
+        np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5, atol=1e-6)
+    else:
+        assert found == expected
