@@ -1,0 +1,1 @@
+"""Hugging Face: models and pipelines of transformers, from a folder or the hub."""
