@@ -1,0 +1,1 @@
+"""XGBoost: boosters and estimators, from JSON or UBJ files."""
