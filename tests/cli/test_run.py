@@ -148,7 +148,11 @@ def test_a_table_without_rows_gives_one_without_rows(run, folder):
     [
         (("sklearn:model.joblb", "data.parquet", "out.parquet"), 2, "Did you mean 'model.joblib'?"),
         (("sklern:model.joblib", "data.parquet", "out.parquet"), 2, "Did you mean 'sklearn'?"),
-        (("nothing", "data.parquet", "out.parquet"), 2, "does not name a handler. Write sklearn:model.joblib"),
+        (
+            ("nothing", "data.parquet", "out.parquet"),
+            2,
+            "does not name a handler. Write SCHEME:MODEL such as sklearn:model",
+        ),
         (("h.py:x", "data.parquet", "out.parquet"), 2, "h.py does not exist"),
         ((HANDLER, "date.parquet", "out.parquet"), 2, "Did you mean 'data.parquet'?"),
         ((HANDLER, "data.parquet", "out.xlsx"), 2, "cannot tell the format of the output"),

@@ -64,13 +64,13 @@ def test_a_folder_linked_into_itself_is_followed_once(tmp_path):
     ("name", "message"),
     [
         ("empty", r"no file in .*empty' can be read: it is empty. Known suffixes: .parquet, .pq, .csv"),
-        ("images", r"no file in .*images' can be read: suffixes found: .gif, .png, none. Known suffixes"),
+        ("films", r"no file in .*films' can be read: suffixes found: .avi, .mp4, none. Known suffixes"),
         ("mixed", r"several formats: 2 csv \(a.csv\), 1 parquet \(c.parquet\). Pick one with a glob"),
         ("pipe", "is neither a file nor a folder"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_words(tmp_path, name, message):
-    make(tmp_path, "train.csv", "data/x.csv", "images/a.png", "images/b.gif", "images/README")
+    make(tmp_path, "train.csv", "data/x.csv", "films/a.mp4", "films/b.avi", "films/README")
     make(tmp_path, "mixed/a.csv", "mixed/b.tsv", "mixed/c.parquet")
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -92,11 +92,11 @@ def test_what_is_not_there_is_wrong_usage(tmp_path, name, message):
         expand_input(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.parquet.gz", "a.csv.lz4"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.parquet.gz", "a.csv.lz4", "a.jpg.gz"])
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path, name):
     make(tmp_path, name)
     with pytest.raises(
-        ConfigurationError, match=r"by its suffix. Known suffixes: .*\.txt; text formats also with \.gz"
+        ConfigurationError, match=r"by its suffix. Known suffixes: .*\.txt, \.jpg, .*; text formats also with \.gz"
     ):
         expand_input(tmp_path / name)
 

@@ -65,6 +65,8 @@ def _lines(tried: DryRun) -> list[tuple[str, str]]:
 
 
 def _files(count: int, kind: str) -> str:
+    if kind == "images":
+        return "1 image" if count == 1 else f"{count:,} images"
     return f"1 {kind} file" if count == 1 else f"{count:,} {kind} files"
 
 

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 HANDLER_HELP = """
     \b
     HANDLER  sklearn:model.joblib   a scikit-learn model (.joblib, .pkl, .skops)
+             torch:model.pt2        an exported PyTorch program, or TorchScript
+             onnx:model.onnx        also xgboost:model.json, tensorflow:folder
+             huggingface:TASK@MODEL a pipeline, such as text-classification@folder
              package.module:name    a handler, or a function or class that makes one
              file.py:name           the same, from a file
     INPUT    a file, folder or glob of .parquet .csv .tsv .jsonl .txt (also .gz .bz2 .zst
-             for text formats), on this machine or behind any fsspec URL, such as s3://…"""
+             for text formats) or of images (.jpg .png .webp …), on this machine or behind
+             any fsspec URL, such as s3://…"""
 
 
 def job_arguments(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -84,7 +84,7 @@ class Job:
         input: File, folder or glob, local or an fsspec URL.
         output: File whose suffix names the format.
         columns: The columns that the model is given; all but `key` by default.
-        key: The column that names a row in failures.
+        key: The column that names a row in failures; `path` by default where the input is images.
         max_batch_size: Largest batch in rows.
         failures: Where failed rows go; beside the output by default.
         allowed: How many rows may fail.
@@ -214,15 +214,16 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
             dataset.batches(set_aside, job.limit),
             handler,
             columns=job.columns,
-            key=job.key,
+            key=job.key or dataset.key,
             output_column=PREDICTION_COLUMN,
+            keep=dataset.kept.names,
             on_failure=set_aside,
             retries=job.retries,
             timeout_s=job.timeout_s,
             workers=job.workers,
             metrics=metrics,
         )
-        for batch in _or_empty(predicted, dataset.schema):
+        for batch in _or_empty(predicted, dataset.kept):
             writer.write(batch)
             counts.add_done(batch.num_rows)
     snapshot = metrics.snapshot()

@@ -21,6 +21,14 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".txt": "text",
+    ".jpg": "images",
+    ".jpeg": "images",
+    ".png": "images",
+    ".webp": "images",
+    ".gif": "images",
+    ".bmp": "images",
+    ".tif": "images",
+    ".tiff": "images",
 }
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z0-9+.-]+::")
@@ -31,7 +39,7 @@ class FileFormat:
     """What a file's name says about its content.
 
     Attributes:
-        name: `parquet`, `csv`, `jsonl` or `text`.
+        name: `parquet`, `csv`, `jsonl`, `text` or `images`.
         suffix: The suffix that said so, such as `.tsv`.
         compression: `gzip`, `bz2`, `zstd`, or `None` for a file that is not compressed as a whole.
     """
@@ -71,7 +79,7 @@ def file_format(path: str) -> FileFormat | None:
     if compression:
         suffix = os.path.splitext(stem)[1]
     name = FORMATS.get(suffix)
-    if name is None or (compression and name == "parquet"):
+    if name is None or (compression and name in ("parquet", "images")):
         return None
     return FileFormat(name, suffix, compression)
 

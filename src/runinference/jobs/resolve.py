@@ -7,14 +7,14 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from runinference.errors import ConfigurationError, closest
+from runinference.jobs.schemes import SCHEMES
 
-HANDLER_FORMS = "sklearn:model.joblib, package.module:name or file.py:name"
+HANDLER_FORMS = "SCHEME:MODEL such as sklearn:model.joblib, package.module:name or file.py:name"
 
 
 def resolve_handler(text: str) -> Any:
@@ -43,30 +43,6 @@ def resolve_handler(text: str) -> Any:
             f"Write {HANDLER_FORMS}"
         )
     return _named(_load_module(place), name, place)
-
-
-def _sklearn(path: str) -> Any:
-    from runinference.handlers.sklearn import ModelFileType, SklearnModelHandlerNumpy
-
-    kinds = {
-        ".joblib": ModelFileType.JOBLIB,
-        ".pickle": ModelFileType.PICKLE,
-        ".pkl": ModelFileType.PICKLE,
-        ".skops": ModelFileType.SKOPS,
-    }
-    if "://" not in path and not os.path.exists(path):
-        siblings = [str(sibling) for sibling in Path(path).parent.glob("*")]
-        raise ConfigurationError(f"The model file {path} does not exist.{closest(path, siblings)}")
-    suffix = Path(path).suffix.lower()
-    if suffix not in kinds:
-        raise ConfigurationError(
-            f"sklearn:{path}: the suffix must be one of {', '.join(kinds)}; for other files write a handler"
-        )
-    return SklearnModelHandlerNumpy(path, kinds[suffix])
-
-
-SCHEMES: dict[str, Callable[[str], Any]] = {"sklearn": _sklearn}
-"""What stands before the colon for a model file, and the function that makes its handler."""
 
 
 def _load_file(path: Path) -> ModuleType:
