@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from harness import show
@@ -15,8 +16,14 @@ from harness.result import Result, Settings
 Case = Callable[[Settings], list[Result]]
 
 
-def main(description: str, cases: Mapping[str, Case], packages: Sequence[str]) -> int:
+def main(description: str, cases: Mapping[str, Case], packages: Sequence[str], devices: Sequence[str] = ()) -> int:
     """Runs the cases that the command line names and prints what they found.
+
+    Args:
+        description: What is measured, for the help.
+        cases: Each by its name.
+        packages: Those whose versions matter.
+        devices: What `--device` may name, the default first; without any there is no such option.
 
     Returns:
         The exit code: 1 when answers differ or a case cannot run, else 0, whether targets are met or not.
@@ -26,13 +33,16 @@ def main(description: str, cases: Mapping[str, Case], packages: Sequence[str]) -
     parser.add_argument("--repeat", type=int, help="repetitions of each contestant (5)")
     parser.add_argument("--only", nargs="+", choices=list(cases), metavar="NAME", help=f"of: {', '.join(cases)}")
     parser.add_argument("--output", type=Path, help="write the JSON document to this file too")
+    if devices:
+        parser.add_argument("--device", choices=devices, default=devices[0], help=f"where models run ({devices[0]})")
     options = parser.parse_args()
-    settings = Settings(options.repeat or (2 if options.quick else 5), options.quick)
+    device = options.device if devices else Settings.device
+    settings = Settings(options.repeat or (2 if options.quick else 5), options.quick, device)
     about = {
         "machine": machine(),
         "versions": versions(["runinference", *packages]),
         "commit": commit(),
-        "settings": {"repeat": settings.repeat, "quick": settings.quick},
+        "settings": asdict(settings),
     }
     results: list[Result] = []
     broken = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def folder() -> Path:
 def matrix(rows: int, seed: int = 1) -> np.ndarray[Any, Any]:
     """Random features as float32, of shape (rows, 64)."""
     return np.random.default_rng(seed).standard_normal((rows, FEATURES), dtype=np.float32)
+
+
+def made_once(name: str, write: Callable[[Path], object]) -> Path:
+    """The file of that name among the benchmark data; `write` writes it where it is not there yet."""
+    path = folder() / name
+    if not path.exists():
+        unfinished = _unfinished(path)
+        write(unfinished)
+        unfinished.rename(path)
+    return path
 
 
 def model_file() -> Path:

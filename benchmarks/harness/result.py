@@ -14,10 +14,12 @@ class Settings:
     Attributes:
         repeat: Repetitions of each contestant.
         quick: Use little data, to see that everything works; the figures mean little then.
+        device: Where models of PyTorch run: `cpu` or `cuda`.
     """
 
     repeat: int = 5
     quick: bool = False
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
