@@ -17,6 +17,7 @@ import click
 
 from runinference import errors
 from runinference.cli.app import app
+from runinference.handlers.pytorch.options import Precision, TorchOptions
 from runinference.metrics import METRICS
 from runinference.options import HandlerOptions
 
@@ -46,12 +47,16 @@ def stale(paths: list[Path]) -> list[Path]:
 
 
 def options_table() -> str:
-    """The options of a handler, from the docstring and the annotations of `HandlerOptions`."""
-    meanings = _attributes(HandlerOptions)
-    # The annotations are texts, and are shown as they are written.
-    annotations: Mapping[str, object] = HandlerOptions.__annotations__
-    rows = [(f"`{name}`", f"`{_type_text(kind)}`", meanings[name]) for name, kind in annotations.items()]
-    return _table(("Option", "Type", "Meaning"), rows)
+    """The options of a handler."""
+    return _options(HandlerOptions, HandlerOptions.__annotations__)
+
+
+def torch_options_table() -> str:
+    """The options that handlers for PyTorch models take besides."""
+    own = {
+        name: kind for name, kind in TorchOptions.__annotations__.items() if name not in HandlerOptions.__annotations__
+    }
+    return _options(TorchOptions, own)
 
 
 def metric_table() -> str:
@@ -87,9 +92,17 @@ PARTS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "errors": error_tree,
         "metrics": metric_table,
         "options": options_table,
+        "torch-options": torch_options_table,
     }
 )
 """What a marker may name, and what writes it."""
+
+
+def _options(cls: type, annotations: Mapping[str, object]) -> str:
+    """A table of options, from the docstring of `cls` and the annotations as they are written."""
+    meanings = _attributes(cls)
+    rows = [(f"`{name}`", f"`{_type_text(kind)}`", meanings[name]) for name, kind in annotations.items()]
+    return _table(("Option", "Type", "Meaning"), rows)
 
 
 def _attributes(cls: type) -> dict[str, str]:
@@ -100,8 +113,12 @@ def _attributes(cls: type) -> dict[str, str]:
 
 
 def _type_text(annotation: object) -> str:
-    text = getattr(annotation, "__forward_arg__", None) or str(annotation)
-    return str(text).removesuffix(" | None")
+    text = str(getattr(annotation, "__forward_arg__", None) or annotation)
+    return text.replace("Precision", _PRECISION).removesuffix(" | None")
+
+
+# An alias says nothing to whoever reads the table.
+_PRECISION = str(Precision).removeprefix("typing.").replace("'", '"')
 
 
 def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

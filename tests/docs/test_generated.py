@@ -12,8 +12,11 @@ from types import ModuleType
 
 import pytest
 
+import runinference
 from runinference import errors
 from runinference.cli.app import app
+from runinference.handlers.pytorch.options import TorchOptions
+from runinference.jobs.schemes import SCHEMES
 from runinference.metrics import METRICS
 from runinference.options import HandlerOptions
 
@@ -75,6 +78,11 @@ def test_every_option_is_in_the_table(generate: ModuleType) -> None:
     assert [name for name in HandlerOptions.__annotations__ if f"| `{name}` |" not in table] == []
 
 
+def test_every_option_for_pytorch_is_in_its_table_or_that_of_all_handlers(generate: ModuleType) -> None:
+    table = generate.options_table() + generate.torch_options_table()
+    assert [name for name in TorchOptions.__annotations__ if table.count(f"| `{name}` |") != 1] == []
+
+
 def test_every_metric_is_in_the_table(generate: ModuleType) -> None:
     table = generate.metric_table()
     assert [name for name in METRICS if f"| `{name}` |" not in table] == []
@@ -93,6 +101,15 @@ def test_every_error_is_in_the_tree(generate: ModuleType) -> None:
     ]
     tree = generate.error_tree()
     assert [name for name in classes if name not in tree] == []
+
+
+def test_every_handler_and_scheme_is_among_those_to_choose_from() -> None:
+    page = (ROOT / "docs" / "choosing-a-handler.md").read_text("utf-8")
+    assert [scheme for scheme in SCHEMES if f"| `{scheme}:" not in page] == []
+    classes = [name for name in runinference.__all__ if "ModelHandler" in name and name != "ModelHandler"]
+    # Of several for one library the others are written as their endings.
+    endings = [f"`…{name.rpartition('ModelHandler')[2]}`" for name in classes]
+    assert [name for name, end in zip(classes, endings, strict=True) if name not in page and end not in page] == []
 
 
 def test_the_readme_names_every_extra_and_what_is_in_it() -> None:

@@ -22,7 +22,7 @@ DISTRIBUTIONS = {
 }  # fmt: skip
 GAUGES = {
     "throughput_rows_per_sec", "elapsed_secs", "padding_efficiency", "peak_device_memory_bytes",
-    "tuned_batch_size", "batch_size_reason", "execution_mode", "total_inference_secs",
+    "tuned_batch_size", "tuned_batch_tokens", "batch_size_reason", "execution_mode", "total_inference_secs",
 }  # fmt: skip
 
 
