@@ -142,7 +142,7 @@ def test_the_handler_works_without_an_engine():
 @pytest.mark.parametrize(
     ("inner", "message"),
     [
-        ([CountingHandler()], "takes one handler"),
+        ([CountingHandler()], "needs a list of KeyModelMapping"),
         (KeyedModelHandler(CountingHandler()), "is keyed already"),
         ("text", "needs a model handler, got 'text'"),
     ],

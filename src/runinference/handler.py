@@ -139,6 +139,15 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
         """Number of copies of the model for each machine."""
         return self._options.get("model_copies") or 1
 
+    def for_copy(self, copy: int, copies: int) -> Self:
+        """The handler of one of several copies of the model in this process: on a device of its own, for instance.
+
+        Args:
+            copy: Which copy, from 0 on.
+            copies: How many there are, at least 2.
+        """
+        return self
+
     def override_metrics(self, metrics_namespace: str = "") -> bool:
         """Whether the handler reports the metrics itself, so that the engine does not."""
         return False

@@ -11,8 +11,8 @@ FlushReason = Literal["full", "deadline", "end", "bucket", "memory"]
 """Why a batch was closed.
 
 `full`: it has the size that was aimed at; `memory`: its weight or padded area allows no further row, or memory ran out
-at a larger size before; `deadline`: its oldest row waited long enough; `bucket`: too many rows were waiting in other
-buckets; `end`: the input ended.
+at a larger size before; `deadline`: its oldest row waited long enough; `bucket`: too many rows came in since for other
+buckets or models; `end`: the input ended.
 """
 
 
@@ -27,6 +27,7 @@ class Batch:
         since: When its oldest row arrived, on the clock of the caller, in seconds.
         real: Sum of the lengths of the rows; 0 without lengths.
         padded: Rows × longest row; 0 without lengths.
+        unit: Which of several models they go to.
     """
 
     rows: Rows
@@ -35,6 +36,7 @@ class Batch:
     since: float
     real: int = 0
     padded: int = 0
+    unit: int = 0
 
 
 class Batcher(Protocol):

@@ -32,6 +32,11 @@ def job_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--columns", metavar="A,B,…", help="Columns the model is given.  [default: all but --key]"),
         click.option("--key", metavar="COLUMN", help="Column that names a row in the failures file."),
         click.option(
+            "--handler-b",
+            metavar="HANDLER",
+            help="A second model for the same rows; `prediction` then holds what each says, as a and b.",
+        ),
+        click.option(
             "--max-batch-size",
             type=click.IntRange(min=1),
             metavar="N",
@@ -52,13 +57,21 @@ def make_job(handler: str, input: str, output: str, **options: Any) -> Job:  # n
     from runinference.jobs.job import AllowedFailures, Job
     from runinference.jobs.resolve import resolve_handler
 
+    second = options.pop("handler_b", None)
     columns = options.pop("columns", None)
     allowed = options.pop("max_failures", None)
     return Job(
-        handler=resolve_handler(handler),
+        handler=resolve_handler(handler) if second is None else _side_by_side(handler, second),
         input=input,
         output=output,
         columns=None if columns is None else [name.strip() for name in columns.split(",") if name.strip()],
         allowed=AllowedFailures() if allowed is None else AllowedFailures.parse(allowed),
         **options,
     )
+
+
+def _side_by_side(a: str, b: str) -> Any:
+    from runinference.ensemble import EnsembleModelHandler
+    from runinference.jobs.resolve import resolve_handler
+
+    return EnsembleModelHandler({"a": resolve_handler(a), "b": resolve_handler(b)})

@@ -68,6 +68,19 @@ def _help(text: str) -> str:
     metavar="SECONDS",
     help="Longest time for one call of the model.  [default: none]",
 )
+@click.option(
+    "--watch-model-pattern",
+    metavar="PATTERN",
+    help="Folder, glob or file in which new versions of the model appear; they take over while the job runs.",
+)
+@click.option(
+    "--watch-interval",
+    "watch_interval_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    metavar="SECONDS",
+    help="How often to look there.  [default: 30]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 @exits_well
 def run(quiet: bool, **arguments: Any) -> None:

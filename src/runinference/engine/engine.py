@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
-from runinference.batching import Batch, ReadyMadeBatcher, Rows, make_batcher, make_limit
+from runinference.batching import Batch, Rows
 from runinference.engine.arguments import check_arguments, check_examples
-from runinference.engine.call import ModelCall
 from runinference.engine.feed import Feed, MakeRows
 from runinference.engine.flow import Flow
+from runinference.engine.forming import Forming
 from runinference.engine.inbox import Inbox
+from runinference.engine.model_set import ModelSet
 from runinference.engine.order import Ordered, Ready, Unordered
-from runinference.engine.plan import Keys, Plan
+from runinference.engine.parallel import ParallelFlow
+from runinference.engine.plan import Keys
 from runinference.engine.report import Reporter
 from runinference.engine.results import Results
 from runinference.engine.service import Service, answer, inference_error
 from runinference.engine.source import open_source
-from runinference.engine.stages import Outcome, Stages, Started
-from runinference.engine.timeout import TimeLimit
+from runinference.engine.stages import Outcome, Started
+from runinference.engine.unit import CallOptions
+from runinference.engine.update import Updates, all_of, with_path
 from runinference.errors import ConfigurationError, EngineClosedError
+from runinference.keyed import KeyModelPathMapping
 from runinference.metrics import Metrics, MetricsSnapshot
-from runinference.models.lease import ModelLease
-from runinference.models.store import MODELS
 from runinference.prediction import Failure, forget_frames
 from runinference.progress import ProgressReporter
 
 OnFailure = Callable[[Failure], Any]
 Progress = bool | Callable[[dict[str, Any]], Any]
 
-# A row of a slow source waits this long for others, unless the handler's options say otherwise.
-_DEFAULT_DELAY_S = 0.1
 _LARGEST_BLOCK = 65536
 
 
@@ -63,6 +62,12 @@ class Engine:
             pay; 0 runs everything, reading too, in the caller's thread, so that a debugger works.
         progress: Show progress in rows on standard error; or a function that is given it as a dict each second.
         metrics: Where to record; the engine makes its own otherwise.
+        model_identifier: Engines of this process that say the same share one copy of the model, if their handlers load
+            the same one. Without it those with one handler object do.
+        watch_model_pattern: Where new versions of the model appear while rows are running: a folder, a glob, a file
+            that names one, or the model itself, on this machine or behind any URL. Where there are several models, a
+            dict with the pattern of each key or name. See `update_model` for how a version takes over.
+        watch_interval_s: How often to look there, in seconds.
 
     Raises:
         ConfigurationError: The handler or an argument cannot work.
@@ -80,25 +85,25 @@ class Engine:
         workers: int | None = None,
         progress: Progress = False,
         metrics: Metrics | None = None,
+        model_identifier: str | None = None,
+        watch_model_pattern: str | os.PathLike[str] | Mapping[Hashable, str] | None = None,
+        watch_interval_s: float = 30.0,
     ) -> None:
         arguments = None if inference_args is None else dict(inference_args)
         check_arguments(retries=retries, timeout_s=timeout_s, workers=workers, on_failure=on_failure, progress=progress)
-        self._plan = Plan.of(handler, arguments)
+        self._stopping = threading.Event()
+        options = CallOptions(arguments, retries, timeout_s, self._stopping.wait, model_identifier)
+        self._models = ModelSet(handler, options, lambda plan: metrics or Metrics(namespace=plan.namespace))
+        self._plan = self._models.plan
+        self._metrics = self._models.metrics
         self._ordered = ordered
         self._on_failure = on_failure
         self._workers = workers
         self._progress = progress
-        self._limit = make_limit(self._plan.policy)
-        self._metrics = metrics if metrics is not None else Metrics(namespace=self._plan.namespace)
-        self._reporter = Reporter(self._metrics, self._plan.handler, self._limit)
-        self._lease = ModelLease(self._plan.handler, MODELS, self._reporter.loaded)
+        self._reporter = Reporter(self._metrics) if self._models.is_routed else self._models.units[0].reporter
         self._closed = False
-        self._stopping = threading.Event()
-        self._one_at_a_time = threading.Lock()
-        time_limit = None if timeout_s is None else TimeLimit(timeout_s, on_timeout=self._lease.discard)
-        self._call = ModelCall(self._plan, arguments, self._lease.model, time_limit)
-        self._stages = Stages(self._plan, self._call, retries, self._stopping.wait, self._reporter.fault)
-        self._flows: set[Flow] = set()
+        self._flows: set[Flow | ParallelFlow] = set()
+        self._updates = Updates()
         self._service: Service | None = None
         self._starting = threading.Lock()
 
@@ -145,9 +150,11 @@ class Engine:
             single_items: Read one item at a time, because each holds many rows.
         """
         self._check_open()
-        if single_items and self._plan.takes_blocks and self._plan.policy.max_size is None:
+        if single_items and self._plan.takes_blocks:
             # Rows in columns are small and are in memory by the block anyway.
-            self._limit.tuner.allow(_LARGEST_BLOCK)
+            for unit in self._models.units:
+                if unit.plan.policy.max_size is None:
+                    unit.limit.tuner.allow(_LARGEST_BLOCK)
         return self._ready(items, make_rows, total, single_items)
 
     def submit(self, example: Any) -> Future[Any]:
@@ -174,22 +181,64 @@ class Engine:
                 # Of an open engine only the service ended, because its model cannot run: the next one tries again.
                 self._check_open()
 
+    def update_model(self, new: str | os.PathLike[str] | Sequence[KeyModelPathMapping]) -> Future[list[str | None]]:
+        """Exchanges the model, or the models of some keys, while rows are running.
+
+        The new model is loaded in the background and tried on rows that worked before; then it takes over between two
+        batches. Results say with their `model_id` which one made them. If the new model cannot be loaded, or if
+        nothing of its first batch works, the one before serves on.
+
+        ```python
+        engine.update_model("models/v2.pt").result()
+        engine.update_model([KeyModelPathMapping(["de", "at"], "models/german-2.pt")])
+        ```
+
+        Args:
+            new: Path or URL of the new model; where there are several models, the keys of each that is to be
+                exchanged, or of an ensemble the names, with its path.
+
+        Returns:
+            A future that is done when the new model has taken over, with what results call it; or with the exception
+            where it does not work.
+
+        Raises:
+            ConfigurationError: Nothing is named, a key is unknown, or the handler cannot load another model.
+            EngineClosedError: The engine is closed.
+        """
+        self._check_open()
+        if isinstance(new, (str, os.PathLike)):
+            if self._models.is_routed:
+                raise ConfigurationError("There are several models: pass a list of KeyModelPathMapping(keys, path)")
+            unit = self._models.units[0]
+            targets = [(unit, with_path(unit.plan.handler, new))]
+        else:
+            if not self._models.is_routed:
+                raise ConfigurationError("There is one model for all rows: pass the path of the new one")
+            targets = self._models.targets(new)
+        if not targets:
+            raise ConfigurationError("The update is empty: it names no key")
+        return all_of([self._updates.start(unit, handler) for unit, handler in targets])
+
     def metrics(self) -> MetricsSnapshot:
         """What was measured up to now."""
-        self._reporter.refresh()
+        for reporter in self._reporters():
+            reporter.refresh()
+        if self._models.residency is not None:
+            self._metrics.set("models_in_memory", len(self._models.residency))
         return self._metrics.snapshot()
 
     def close(self) -> None:
         """Answers what was submitted, ends all threads and releases the model."""
         self._closed = True
+        self._updates.close()
         if self._service is not None:
             self._service.close()
         self._stopping.set()
         for flow in list(self._flows):
             flow.close()
-        self._call.close()
-        self._lease.release()
-        self._reporter.end()
+        self._models.close()
+        for reporter in self._reporters():
+            reporter.end()
 
     def __enter__(self) -> Self:
         return self
@@ -202,16 +251,14 @@ class Engine:
     ) -> Iterator[Ready]:
         self._check_open()
         with self._progress_reporter(total) as progress:
-            delay = _DEFAULT_DELAY_S if self._plan.policy.min_size is None else None
-            delay = self._plan.policy.max_delay_s if self._plan.policy.max_delay_s is not None else delay
-            source = open_source(items, self._workers != 0, delay)
-            feed = Feed(source, make_rows, self._stages.prepare, single_items)
-            flow = self._flow(feed, delay, stop_at_first=self._on_failure is None)
+            source = open_source(items, self._workers != 0, self._models.delay_s)
+            feed = Feed(source, make_rows, self._models.work.prepare, single_items)
+            flow = self._flow(feed, stop_at_first=self._on_failure is None)
             self._flows.add(flow)
             order = Ordered() if self._ordered else Unordered()
             done = failed = 0
             try:
-                for outcome in flow.outcomes():
+                for outcome in self._joined(flow):
                     done, failed = done + len(outcome.rows), failed + len(outcome.failures)
                     if progress is not None:
                         progress.update(done, failed)
@@ -233,63 +280,80 @@ class Engine:
         if len(ready.rows):
             yield ready
 
+    def _joined(self, flow: Flow | ParallelFlow) -> Iterator[Outcome]:
+        """The outcomes of a flow; of several models for a row those that are complete."""
+        joining = self._models.joining()
+        if joining is None:
+            yield from flow.outcomes()
+            return
+        for outcome in flow.outcomes():
+            joined = joining.push(outcome)
+            if joined is not None:
+                yield self._models.work.finish(joined)
+
     def _answer_inline(self, example: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        feed = Feed(open_source([example], False, None), rows_of_items, self._stages.prepare, single_items=False)
-        flow = self._flow(feed, None, stop_at_first=True)
+        feed = Feed(open_source([example], False, None), rows_of_items, self._models.work.prepare, single_items=False)
+        flow = self._flow(feed, stop_at_first=True)
         try:
-            for outcome in flow.outcomes():
+            for outcome in self._joined(flow):
                 answer(outcome, {0: future})
         except Exception as error:
             future.set_exception(error)
         return future
 
     def _flow(
-        self,
-        feed: Feed,
-        delay: float | None,
-        *,
-        stop_at_first: bool,
-        observed: bool = True,
-    ) -> Flow:
+        self, feed: Feed, *, stop_at_first: bool, rows_wait: bool = True, observed: bool = True
+    ) -> Flow | ParallelFlow:
+        models, units = self._models, self._models.units
+        load: Callable[[], Any] = _nothing if models.is_parallel else units[0].load
+        forming = Forming(feed, models.batcher(rows_wait=rows_wait), load, self._stopping.is_set)
+        if models.is_parallel and self._workers != 0:
+            return ParallelFlow(
+                forming=forming,
+                work=models.work,
+                unit=units.__getitem__,
+                stop_at_first=stop_at_first,
+                observe=self._observe if observed else None,
+                workers=self._workers,
+                lookahead=models.batches_ahead,
+                stopped=self._stopping.is_set,
+            )
+
         def begin(batch: Batch) -> Started:
-            with self._one_at_a_time:
-                return self._stages.begin(batch)
+            unit = units[batch.unit]
+            unit.enter()
+            return unit.begin(batch)
 
         def infer(started: Started) -> Outcome:
-            with self._one_at_a_time:
-                outcome = self._stages.infer(started, stop_at_first)
-                self._learn(started.batch, outcome)
-                return outcome
+            unit = units[started.batch.unit]
+            try:
+                return unit.infer(started, stop_at_first)
+            finally:
+                unit.leave()
 
-        policy = dataclasses.replace(self._plan.policy, max_delay_s=delay)
-        batcher = ReadyMadeBatcher() if self._plan.prebatched else make_batcher(policy, self._limit)
         return Flow(
-            feed=feed,
-            batcher=batcher,
-            stages=self._stages,
-            load=self._call.load,
+            forming=forming,
+            work=models.work,
             begin=begin,
             infer=infer,
-            observe=self._reporter.batch if observed else None,
-            size_settled=lambda: self._limit.tuner.settled,
+            observe=self._observe if observed else None,
+            size_settled=lambda: units[0].limit.tuner.settled,
             workers=self._workers,
             default_workers=available_cores(),
             stopped=self._stopping.is_set,
         )
 
-    def _learn(self, batch: Batch, outcome: Outcome) -> None:
-        """Tells the tuner how the batch went."""
-        isolated = outcome.isolated
-        if isolated is None:
-            return
-        by_area = self._limit.by_area
-        if isolated.out_of_memory is not None:
-            rows = isolated.out_of_memory
-            self._limit.tuner.out_of_memory(len(rows) * max(rows.sizes or [1]) if by_area else len(rows))
-        elif not isolated.failed:
-            units = batch.padded if by_area else len(batch.rows)
-            self._limit.tuner.record(units, outcome.timings.inference, outcome.num_bytes)
+    def _observe(self, outcome: Outcome, overlapped: bool) -> None:
+        """Records an outcome, for its model and for all together."""
+        if not self._models.is_routed or outcome.unit is None:
+            self._reporter.batch(outcome, overlapped)
+        else:
+            self._models.units[outcome.unit].reporter.batch(outcome, overlapped)
+            self._reporter.watch(outcome, overlapped)
+
+    def _reporters(self) -> list[Reporter]:
+        return list(dict.fromkeys([self._reporter, *(unit.reporter for unit in self._models.units)]))
 
     def _running_service(self) -> Service:
         service = self._service
@@ -303,11 +367,12 @@ class Engine:
     def _start_service(self) -> Service:
         inbox = Inbox(self._plan.policy.max_delay_s)
         service = Service(inbox)
+        feed = Feed(inbox, service.make_rows, self._models.work.prepare, single_items=False)
+        # Callers are answered before the batch is recorded, while they wake up, but where several models have a say.
+        joins = self._models.joining() is not None
         # The inbox has waited for other callers already: what it gives is not held back again.
-        feed = Feed(inbox, service.make_rows, self._stages.prepare, single_items=False)
-        # Callers are answered before the batch is recorded: while they wake up there is time for that.
-        flow = self._flow(feed, delay=0.0, stop_at_first=False, observed=False)
-        service.start(flow, self._reporter.batch)
+        flow = self._flow(feed, stop_at_first=False, rows_wait=False, observed=joins)
+        service.start(self._joined(flow), None if joins else self._observe)
         return service
 
     def _progress_reporter(self, total: int | None) -> AbstractContextManager[ProgressReporter | None]:
@@ -318,6 +383,10 @@ class Engine:
     def _check_open(self) -> None:
         if self._closed:
             raise EngineClosedError("The engine is closed; make a new one")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _runs(ready: Iterator[Ready]) -> Generator[Any, None, None]:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
-from runinference.batching import Batch, Batcher
-from runinference.engine.feed import Feed
+from runinference.batching import Batch, Rows
+from runinference.engine.forming import Forming
 from runinference.engine.lane import Lane
 from runinference.engine.overlap import OverlapChoice
-from runinference.engine.stages import Outcome, Stages, Started
+from runinference.engine.stages import Outcome, Prepared, Started
 from runinference.errors import EngineClosedError
 
-_NO_DEADLINE = -math.inf
+
+class Work(Protocol):
+    """What is done to rows before and after the model.
+
+    Attributes:
+        prepares: Whether there is anything to do before.
+        finishes: Whether there is anything to do after.
+    """
+
+    prepares: bool
+    finishes: bool
+
+    def prepare(self, rows: Rows) -> Prepared:
+        """Pre-processes rows."""
+
+    def finish(self, outcome: Outcome) -> Outcome:
+        """Post-processes the results of a batch."""
 
 
 class Flow:
@@ -25,10 +41,8 @@ class Flow:
     and pre- and post-processing into a pool, and may be moved back; the generators go on where they were.
 
     Args:
-        feed: Where prepared rows come from.
-        batcher: Forms the batches.
-        stages: What is done to them.
-        load: Loads the model, if it is not loaded yet.
+        forming: Forms the batches.
+        work: What is done to rows before and after the model.
         begin: Calls the model for a batch.
         infer: Tells what came of it.
         observe: Told of each finished outcome, before it is given to the thread that asked for it.
@@ -40,10 +54,8 @@ class Flow:
 
     def __init__(
         self,
-        feed: Feed,
-        batcher: Batcher,
-        stages: Stages,
-        load: Callable[[], None],
+        forming: Forming,
+        work: Work,
         begin: Callable[[Batch], Started],
         infer: Callable[[Started], Outcome],
         observe: Callable[[Outcome, bool], None] | None,
@@ -52,17 +64,15 @@ class Flow:
         default_workers: int,
         stopped: Callable[[], bool],
     ) -> None:
-        self._feed = feed
-        self._batcher = batcher
-        self._stages = stages
-        self._load = load
+        self._forming = forming
+        self._feed = forming.feed
+        self._work = work
         self._begin = begin
         self._infer = infer
         self._observe = observe
         self._size_settled = size_settled
         self._threads = workers or default_workers
         self._one_thread = workers == 0
-        self._loaded_at: float | None = None
         self._choice = OverlapChoice() if workers is None else None
         self._overlap = bool(workers)
         self._stopped = stopped
@@ -87,7 +97,7 @@ class Flow:
                     outcome = next(inferred, None)
                     if outcome is None:
                         break
-                    yield from self._let_go(self._stages.finish(outcome))
+                    yield from self._let_go(self._work.finish(outcome))
                     del outcome
             if self._stopped():
                 raise EngineClosedError("The engine was closed while its results were being read")
@@ -110,9 +120,12 @@ class Flow:
         computing: Started | None = None
         while True:
             # While a device computes a batch, the next one is handed to it if its rows are there to be had.
-            batch = yield from self._next_batch(wait=computing is None)
-            started = None if batch is None else self._start(batch)
-            del batch  # Here and below: no batch stays in memory while the next one is made.
+            formed = self._forming.next(wait=computing is None)
+            if isinstance(formed, Outcome):
+                yield formed
+                continue
+            started = None if formed is None else self._start(formed)
+            del formed  # Here and below: no batch stays in memory while the next one is made.
             if computing is not None:
                 yield self._end(computing)
                 if started is not None:
@@ -126,30 +139,6 @@ class Flow:
                 else:
                     yield self._end(started)
             del started
-
-    def _next_batch(self, wait: bool) -> Generator[Outcome, None, Batch | None]:
-        """The next batch; `None` at the end or, without waiting for rows, where there is none yet."""
-        feed, batcher = self._feed, self._batcher
-        while not self._stopped():
-            ended = feed.ended
-            batch = batcher.flush() if ended else batcher.poll(_NO_DEADLINE)
-            if batch is not None or ended:
-                return batch
-            # Rows whose time is up still take along what is there to be read, but wait for nothing more.
-            prepared, arrived = feed.take(batcher.room, batcher.next_deadline() if wait else time.monotonic())
-            if prepared.failures:
-                yield Outcome.of_failures(prepared.failures)
-            if self._loaded_at is None and len(prepared.rows):
-                # Once there is something to run. What is read meanwhile has not waited for a batch but for this.
-                self._load()
-                self._loaded_at = time.monotonic()
-            batcher.add(prepared.rows, max(arrived, self._loaded_at or arrived))
-            batch = None if feed.ended or feed.at_hand else batcher.poll(time.monotonic())
-            if batch is not None:
-                return batch
-            if not wait and not len(prepared.rows):
-                return None
-        return None
 
     def _start(self, batch: Batch) -> Started:
         formed = time.monotonic()
@@ -166,13 +155,13 @@ class Flow:
         return outcome
 
     def _overlapped(self, inferred: Iterator[Outcome]) -> Iterator[Outcome]:
-        if self._pool is None and (self._stages.prepares or self._stages.finishes):
+        if self._pool is None and (self._work.prepares or self._work.finishes):
             self._pool = ThreadPoolExecutor(self._threads, "runinference-work")
         pool = self._pool
-        self._feed.pool, self._feed.pool_threads = (pool if self._stages.prepares else None), self._threads
+        self._feed.pool, self._feed.pool_threads = (pool if self._work.prepares else None), self._threads
 
         def finish(outcome: Outcome) -> Outcome | Future[Outcome]:
-            return outcome if pool is None else pool.submit(self._stages.finish, outcome)
+            return outcome if pool is None else pool.submit(self._work.finish, outcome)
 
         self._lane = lane = Lane(map(finish, inferred))
         for item in lane:

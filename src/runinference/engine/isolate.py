@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runinference.batching import Rows
-from runinference.errors import ModelFaultError, RowError, is_out_of_memory, is_transient
+from runinference.errors import ModelFaultError, ModelLoadError, RowError, is_out_of_memory, is_transient
 from runinference.prediction import qualified_name, without_our_frames
 
 _FAILURES_THAT_MAKE_A_FAULT = 16
@@ -78,6 +78,7 @@ class Isolator:
 
         Raises:
             ModelFaultError: The model fails as a whole.
+            ModelLoadError: It had to be loaded again, which failed.
         """
         found = Isolated() if found is None else found
         self._run(rows, found, self._retries, first_call)
@@ -117,7 +118,7 @@ class Isolator:
             found.calls += 1
             try:
                 outputs = self._call(rows) if first_call is None or attempts > 1 else first_call()
-            except ModelFaultError:
+            except (ModelFaultError, ModelLoadError):
                 raise
             except Exception as error:
                 if attempts > retries or not is_transient(error):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from runinference.engine.engine import Engine
@@ -23,6 +24,9 @@ def infer(
     workers: int | None = None,
     progress: bool | Callable[[dict[str, Any]], Any] = False,
     metrics: Metrics | None = None,
+    model_identifier: str | None = None,
+    watch_model_pattern: str | os.PathLike[str] | Mapping[Hashable, str] | None = None,
+    watch_interval_s: float = 30.0,
 ) -> Iterator[Any]:
     """Lazily runs a handler's model over examples, in batches, with memory that does not grow with the input.
 
@@ -42,6 +46,10 @@ def infer(
         workers: Threads for pre- and post-processing; 0 runs everything in the caller's thread.
         progress: Show progress on standard error; or a function that is given it as a dict each second.
         metrics: Where to record what is measured.
+        model_identifier: Calls in this process that say the same at the same time share one copy of the model.
+        watch_model_pattern: Where new versions of the model appear while rows are running: a folder, a glob, a file
+            that names one, or the model itself; see [Engine][runinference.engine.engine.Engine].
+        watch_interval_s: How often to look there, in seconds.
 
     Returns:
         An iterator of results, one for each row that worked. Closing it, or dropping it, ends the work and releases
@@ -63,6 +71,9 @@ def infer(
         workers=workers,
         progress=progress,
         metrics=metrics,
+        model_identifier=model_identifier,
+        watch_model_pattern=watch_model_pattern,
+        watch_interval_s=watch_interval_s,
     )
     return Results.of(_and_close(engine, engine.map(examples).runs))
 

@@ -44,32 +44,35 @@ class Ordered:
     """Holds results back until all rows before them are done.
 
     How much is held is bounded by how far the batcher looks ahead.
+
+    Attributes:
+        next: Position in the input of the first row that is not done.
     """
 
     def __init__(self) -> None:
-        self._next = 0
+        self.next = 0
         self._arrived: set[int] = set()
         self._held: list[Ready] = []
 
     def push(self, outcome: Outcome) -> Ready | None:
         """What may leave, now that `outcome` is there."""
         rows = outcome.rows
-        if not self._held and not outcome.failures and isinstance(rows.index, range) and rows.index.start == self._next:
-            self._next = rows.index.stop
+        if not self._held and not outcome.failures and isinstance(rows.index, range) and rows.index.start == self.next:
+            self.next = rows.index.stop
             return Ready(rows, outcome.results)
         self._held.append(Ready(rows, outcome.results, outcome.failures))
         self._arrived.update(rows.index)
         self._arrived.update(failure.index for failure in outcome.failures)
-        start = self._next
-        while self._next in self._arrived:
-            self._arrived.discard(self._next)
-            self._next += 1
-        return self._release() if self._next > start else None
+        start = self.next
+        while self.next in self._arrived:
+            self._arrived.discard(self.next)
+            self.next += 1
+        return self._release() if self.next > start else None
 
     def _release(self) -> Ready | None:
         failures = sorted((f for held in self._held for f in held.failures), key=lambda failure: failure.index)
         parts = [held for held in self._held if len(held.rows)]
-        done = [failure for failure in failures if failure.index < self._next]
+        done = [failure for failure in failures if failure.index < self.next]
         later = failures[len(done) :]
         self._held = []
         if not parts:
@@ -82,7 +85,7 @@ class Ordered:
             positions = sorted(range(len(rows)), key=index.__getitem__)
             if positions != list(range(len(rows))):
                 rows, results = rows.pick(positions), pick(results, positions)
-        ready = sum(1 for position in rows.index if position < self._next)
+        ready = sum(1 for position in rows.index if position < self.next)
         if ready < len(rows) or later:
             self._held = [Ready(rows.cut(ready, len(rows)), cut(results, ready, len(rows)), later)]
         return Ready(rows.cut(0, ready), cut(results, 0, ready), done)

@@ -34,6 +34,7 @@ class Plan:
         prebatched: Each element of the input is a batch already.
         takes_blocks: The handler runs on tables as they are, and nothing before the model needs single rows.
         namespace: Where its metrics are reported.
+        copies: How many copies of the model run side by side.
     """
 
     handler: Any
@@ -46,6 +47,7 @@ class Plan:
     prebatched: bool
     takes_blocks: bool
     namespace: str
+    copies: int = 1
 
     @classmethod
     def of(cls, handler: Any, inference_args: dict[str, Any] | None = None) -> Plan:
@@ -58,7 +60,9 @@ class Plan:
         outer_pre, outer_post = _functions(handler)
         keys: Keys = getattr(handler, "keyed_rows", "none")
         inner = handler.unkeyed if keys != "none" else handler
-        inner_pre, inner_post = _functions(inner) if keys != "none" else ((), ())
+        has_one = inner is not None  # And not a model for each key.
+        inner = inner if has_one else handler
+        inner_pre, inner_post = _functions(inner) if keys != "none" and has_one else ((), ())
         if keys == "none":
             inner_pre, inner_post, outer_pre, outer_post = outer_pre, outer_post, (), ()
         validate = getattr(inner, "validate_inference_args", None)
@@ -83,6 +87,7 @@ class Plan:
             prebatched=prebatched,
             takes_blocks=takes_blocks and not needs_rows,
             namespace=str(_call(inner, "get_metrics_namespace", "RunInference")),
+            copies=int(_call(inner, "model_copies", 1)),
         )
 
     @property

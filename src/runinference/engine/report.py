@@ -13,42 +13,67 @@ from runinference.engine.stages import Outcome
 from runinference.metrics import Metrics
 from runinference.models.size import count_array_bytes
 from runinference.models.store import Loaded
+from runinference.prediction import qualified_name
 
 _logger = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Records batches, failures and model loads.
+    """Records batches, failures, and what happens to the model.
+
+    Attributes:
+        model_bytes: Bytes of the model that was loaded last, where that could be measured.
 
     Args:
         metrics: Where they are recorded.
-        handler: Asked for the bytes of its model.
-        limit: Asked for the batch size that was settled on.
+        limit: Asked for the batch size that was settled on; `None` where there is no single one.
     """
 
-    def __init__(self, metrics: Metrics, handler: Any, limit: Limit) -> None:
+    def __init__(self, metrics: Metrics, limit: Limit | None = None) -> None:
         self._metrics = metrics
-        self._handler = handler
         self._limit = limit
+        self.model_bytes: int | None = None
         self._started = time.monotonic()
         self._ended: float | None = None
         self._first_batch: float | None = None
         self._rows = 0
         self._overlapped = False
 
-    def loaded(self, loaded: Loaded) -> None:
-        """Records that the model was loaded."""
+    def loaded(self, handler: Any, loaded: Loaded) -> None:
+        """Records that `handler` loaded its model, and measures it."""
         observations = {"load_model_latency_milli_secs": loaded.load_s * 1e3}
         try:
-            count = getattr(self._handler, "get_model_bytes", None)
+            count = getattr(handler, "get_model_bytes", None)
             nbytes = count(loaded.model) if count is not None else None
-            observations["model_byte_size"] = count_array_bytes(loaded.model) if nbytes is None else nbytes
+            self.model_bytes = count_array_bytes(loaded.model) if nbytes is None else nbytes
+            observations["model_byte_size"] = self.model_bytes
         except Exception:
             _logger.warning("The size of the model could not be measured", exc_info=True)
         self._metrics.record({}, observations)
 
+    def updated(self, before: str | None, after: str | None) -> None:
+        """Records that the model was exchanged while it ran."""
+        self._metrics.count("model_updates")
+        _logger.info("The model is now %s; it was %s", after, before)
+
+    def update_failed(self, wanted: str | None, serving: str | None, error: BaseException) -> None:
+        """Records that a new version of the model does not work."""
+        self._metrics.count("failed_model_updates")
+        reason = f"{qualified_name(type(error))}: {error}".partition("\n")[0]
+        _logger.warning("The new model %s does not work, so %s serves on: %s", wanted, serving, reason)
+
+    def watch(self, outcome: Outcome, overlapped: bool) -> None:
+        """Takes note of an outcome, which is recorded elsewhere, for what `refresh` records."""
+        timings = outcome.timings
+        if outcome.batch is not None and self._first_batch is None:
+            self._first_batch = time.monotonic() - timings.inference - timings.postprocess - timings.preprocess
+        if outcome.isolated is not None:
+            self._rows += sum(len(part) for part, _ in outcome.isolated.worked)
+        self._overlapped = overlapped
+
     def batch(self, outcome: Outcome, overlapped: bool) -> None:
         """Records an outcome."""
+        self.watch(outcome, overlapped)
         counts: dict[str, int] = {}
         observations: dict[str, float] = {}
         if outcome.failures:
@@ -58,8 +83,6 @@ class Reporter:
                 counts[name] = counts.get(name, 0) + 1
         batch, isolated, timings = outcome.batch, outcome.isolated, outcome.timings
         if batch is not None and isolated is not None:
-            if self._first_batch is None:
-                self._first_batch = time.monotonic() - timings.inference - timings.postprocess - timings.preprocess
             rows = len(batch.rows)
             inferred = sum(len(part) for part, _ in isolated.worked)
             counts |= {
@@ -88,9 +111,7 @@ class Reporter:
                 observations["preprocess_micro_secs"] = timings.preprocess * 1e6
             if timings.postprocess:
                 observations["postprocess_micro_secs"] = timings.postprocess * 1e6
-            self._rows += inferred
         self._metrics.record(counts, observations)
-        self._overlapped = overlapped
 
     def fault(self, isolated: Isolated) -> None:
         """Records a batch on which the model failed as a whole."""
@@ -104,7 +125,6 @@ class Reporter:
     def refresh(self) -> None:
         """Records what holds at this moment."""
         elapsed = (self._ended or time.monotonic()) - self._started
-        tuner = self._limit.tuner
         self._metrics.set("elapsed_secs", elapsed)
         if self._first_batch is not None:
             running = (self._ended or time.monotonic()) - self._first_batch
@@ -112,8 +132,10 @@ class Reporter:
         peak = _peak_device_bytes()
         if peak is not None:
             self._metrics.set("peak_device_memory_bytes", peak)
-        self._metrics.set("tuned_batch_tokens" if self._limit.by_area else "tuned_batch_size", tuner.size)
-        self._metrics.set("batch_size_reason", tuner.reason)
+        if self._limit is not None:
+            tuner = self._limit.tuner
+            self._metrics.set("tuned_batch_tokens" if self._limit.by_area else "tuned_batch_size", tuner.size)
+            self._metrics.set("batch_size_reason", tuner.reason)
         self._metrics.set("execution_mode", "overlapped" if self._overlapped else "inline")
 
 

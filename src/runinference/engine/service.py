@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import Future
 from typing import Any
 
 from runinference.batching import Rows
-from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
 from runinference.engine.stages import Outcome
 from runinference.errors import InferenceError
@@ -16,10 +15,10 @@ from runinference.prediction import Failure, without_our_frames
 
 
 class Service:
-    """A thread that runs a flow over an inbox and gives each result to the future of its row.
+    """A thread that gives what comes of an inbox's rows to their futures.
 
     Args:
-        inbox: Where rows are submitted; the source of the flow.
+        inbox: Where rows are submitted.
 
     Attributes:
         ended: The thread has ended, because it was closed or because the model cannot run at all.
@@ -31,9 +30,10 @@ class Service:
         self._thread: threading.Thread | None = None
         self.ended = False
 
-    def start(self, flow: Flow, observe: Callable[[Outcome, bool], None]) -> None:
-        """Runs `flow`, which reads the inbox and makes rows with `make_rows`, and tells `observe` of each outcome."""
-        self._thread = threading.Thread(target=self._run, args=(flow, observe), name="runinference-submit", daemon=True)
+    def start(self, outcomes: Iterator[Outcome], observe: Callable[[Outcome, bool], None] | None) -> None:
+        """Answers with `outcomes`, which come of reading the inbox and `make_rows`, and tells `observe` of each."""
+        run = (outcomes, observe)
+        self._thread = threading.Thread(target=self._run, args=run, name="runinference-submit", daemon=True)
         self._thread.start()
 
     def make_rows(self, items: list[tuple[Any, Future[Any]]], start: int) -> Rows:
@@ -52,11 +52,12 @@ class Service:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, flow: Flow, observe: Callable[[Outcome, bool], None]) -> None:
+    def _run(self, outcomes: Iterator[Outcome], observe: Callable[[Outcome, bool], None] | None) -> None:
         try:
-            for outcome in flow.outcomes():
+            for outcome in outcomes:
                 self._inbox.answered(answer(outcome, self._futures))
-                observe(outcome, False)
+                if observe is not None:
+                    observe(outcome, False)
         except BaseException as error:
             self.ended = True  # Before the inbox closes, so that who is turned away there finds it.
             self._inbox.close()

@@ -9,9 +9,9 @@ from typing import Any
 
 from runinference.batching import Batch, Rows
 from runinference.batching.blocks import is_record_batch, join, pick
-from runinference.engine.call import ModelCall
-from runinference.engine.isolate import Isolated, Isolator
+from runinference.engine.isolate import Isolated
 from runinference.engine.plan import Plan
+from runinference.engine.served import Served
 from runinference.engine.timings import Timings
 from runinference.errors import ModelFaultError
 from runinference.keyed import is_keyed, not_a_pair
@@ -33,6 +33,8 @@ class Outcome:
         num_bytes: Bytes of the examples.
         queue_wait_s: How long its oldest row waited for the batch to be formed, in seconds.
         timings: Where the time went.
+        unit: Which of the engine's models they were for; of rows that failed before, `None`.
+        model_id: Which version of it ran, where the handler tells.
     """
 
     rows: Rows
@@ -43,6 +45,8 @@ class Outcome:
     num_bytes: int = 0
     queue_wait_s: float = 0.0
     timings: Timings = field(default_factory=Timings)
+    unit: int | None = None
+    model_id: str | None = None
 
     @classmethod
     def of_failures(cls, failures: list[Failure]) -> Outcome:
@@ -56,6 +60,7 @@ class Started:
 
     Attributes:
         batch: The batch.
+        served: The version of the model; `None` while there is none that may be called.
         since: When the model began with it, on the clock of `time.perf_counter`.
         end: Waits for its outputs and returns them, or raises what the handler raised.
         computing: Whether a device is still at it, so that there is something to wait for.
@@ -64,11 +69,17 @@ class Started:
     """
 
     batch: Batch
+    served: Served | None
     since: float
     end: Callable[[], Any]
     computing: bool = False
     queue_wait_s: float = 0.0
     timings: Timings = field(default_factory=Timings)
+
+    @classmethod
+    def later(cls, batch: Batch) -> Started:
+        """A batch that the model is not called for yet."""
+        return cls(batch, None, 0.0, lambda: None)
 
 
 @dataclass(slots=True)
@@ -85,24 +96,12 @@ class Stages:
 
     Args:
         plan: The handler.
-        call: Runs its model on rows.
-        retries: How often a call that may succeed is tried again.
-        pause: Waits so many seconds.
         on_fault: Told what was done before the model failed as a whole.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        call: ModelCall,
-        retries: int,
-        pause: Callable[[float], Any],
-        on_fault: Callable[[Isolated], Any],
-    ) -> None:
+    def __init__(self, plan: Plan, on_fault: Callable[[Isolated], Any]) -> None:
         self._plan = plan
-        self._call = call
         self._on_fault = on_fault
-        self._isolator = Isolator(call, retries, pause)
         self._changes = bool(plan.preprocess or plan.pair_preprocess)
         self._checks = self._changes or plan.keys == "all"
         self.prepares = self._checks or plan.sizes is not None
@@ -125,7 +124,7 @@ class Stages:
                 prepared = self._prepare(row) if self._checks else row
                 size = self._size(prepared) if sizes is not None else 0
             except Exception as error:
-                failures.append(self._failure(error, rows, position, "preprocess"))
+                failures.append(self.failure(error, rows, position, "preprocess"))
             else:
                 ready.append(prepared)
                 kept.append(position)
@@ -138,21 +137,21 @@ class Stages:
             originals = None if originals is None else pick(originals, kept)
         return Prepared(Rows(ready, index, originals, sizes), failures, time.perf_counter() - start)
 
-    def begin(self, batch: Batch) -> Started:
+    def begin(self, batch: Batch, served: Served) -> Started:
         """Calls the model for a batch; what comes of it is told by `infer`."""
         start = time.perf_counter()
         try:
-            outputs, pending = self._call.begin(batch.rows)
+            outputs, pending = served.call.begin(batch.rows)
         except Exception as error:
-            return Started(batch, start, _raising(error))
+            return Started(batch, served, start, _raising(error))
         if pending is None:
-            return Started(batch, start, lambda: outputs)
+            return Started(batch, served, start, lambda: outputs)
 
         def wait() -> Any:
             pending.wait()
             return outputs
 
-        return Started(batch, start, wait, computing=True)
+        return Started(batch, served, start, wait, computing=True)
 
     def infer(self, started: Started, stop_at_first: bool = False) -> Outcome:
         """What came of a batch that the model was called for; rows that fail are set aside.
@@ -164,23 +163,34 @@ class Stages:
         Raises:
             ModelFaultError: The model fails as a whole.
         """
-        batch, rows = started.batch, started.batch.rows
+        batch, rows, served = started.batch, started.batch.rows, started.served
+        assert served is not None
         isolated = Isolated(stop_at_first)
         try:
-            self._isolator.run(rows, isolated, started.end)
+            served.isolator.run(rows, isolated, started.end)
         except ModelFaultError:
             self._on_fault(isolated)
             raise
-        timings = Timings(inference=time.perf_counter() - started.since)
-        num_bytes = self._num_bytes(rows)
-        if not isolated.failed:
-            worked = isolated.worked
-            results = worked[0][1] if len(worked) == 1 else join([part for _, part in worked])
-            return Outcome(rows, results, [], batch, isolated, num_bytes, timings=timings)
-        failures = [self._failure(f.error, f.row, 0, "inference", attempts=f.attempts) for f in isolated.failed]
-        good = Rows.join([part for part, _ in isolated.worked]) if isolated.worked else rows.cut(0, 0)
-        results = join([part for _, part in isolated.worked]) if isolated.worked else []
-        return Outcome(good, results, failures, batch, isolated, num_bytes, timings=timings)
+        outcome = Outcome(
+            rows,
+            [],
+            [],
+            batch,
+            isolated,
+            timings=Timings(inference=time.perf_counter() - started.since),
+            unit=batch.unit,
+            model_id=served.model_id,
+        )
+        outcome.num_bytes = self._num_bytes(rows)
+        worked = isolated.worked
+        if worked:
+            outcome.results = worked[0][1] if len(worked) == 1 else join([part for _, part in worked])
+        if isolated.failed:
+            outcome.rows = Rows.join([part for part, _ in worked]) if worked else rows.cut(0, 0)
+            outcome.failures = [
+                self.failure(f.error, f.row, 0, "inference", outcome.model_id, f.attempts) for f in isolated.failed
+            ]
+        return outcome
 
     def finish(self, outcome: Outcome) -> Outcome:
         """Post-processes each result."""
@@ -191,12 +201,13 @@ class Stages:
         kept: list[int] = []
         rows, results = outcome.rows.data, outcome.results
         if not isinstance(rows, list):
-            rows, results = self._single_results(rows, results)
+            rows, results = self._single_results(rows, results, outcome.model_id)
         for position, result in enumerate(results):
             try:
                 done.append(self._finish(result, self._plan.keys != "none" and is_keyed(rows[position])))
             except Exception as error:
-                outcome.failures.append(self._failure(error, outcome.rows, position, "postprocess"))
+                failure = self.failure(error, outcome.rows, position, "postprocess", outcome.model_id)
+                outcome.failures.append(failure)
             else:
                 kept.append(position)
         if len(kept) < len(outcome.rows):
@@ -215,7 +226,7 @@ class Stages:
             if len(data) != len(rows):
                 raise ValueError(f"Pre-processing made {len(data):,} rows out of a batch of {len(rows):,}")
         except Exception as error:
-            failures = [self._failure(error, rows, position, "preprocess") for position in range(len(rows))]
+            failures = [self.failure(error, rows, position, "preprocess") for position in range(len(rows))]
             return Prepared(rows.cut(0, 0), failures, time.perf_counter() - start)
         return Prepared(Rows(data, rows.index, rows.data), [], time.perf_counter() - start)
 
@@ -244,13 +255,14 @@ class Stages:
             result = fn(result)
         return result
 
-    def _single_results(self, block: Any, predictions: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    def _single_results(
+        self, block: Any, predictions: Any, model_id: str | None
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The rows of a block, and what a handler would have returned for them one by one."""
         if not self._plan.takes_blocks:  # Ready-made batches come as arrays, and their results as results.
             return block, predictions
         rows = block.to_pylist() if is_record_batch(block) else list(block)
         values = predictions.to_pylist() if hasattr(predictions, "to_pylist") else predictions
-        model_id = self._plan.model_id()
         return rows, [PredictionResult(row, value, model_id) for row, value in zip(rows, values, strict=True)]
 
     def _is_pair(self, row: Any) -> bool:
@@ -276,7 +288,16 @@ class Stages:
             data = [row[1] if is_keyed(row) else row for row in data]
         return self._plan.num_bytes(data)
 
-    def _failure(self, error: Exception, rows: Rows, position: int, stage: Stage, attempts: int = 1) -> Failure:
+    def failure(
+        self,
+        error: Exception,
+        rows: Rows,
+        position: int,
+        stage: Stage,
+        model_id: str | None = None,
+        attempts: int = 1,
+    ) -> Failure:
+        """Why the row at `position` of `rows` is set aside."""
         example = rows.original(position)
         key = None
         if self._plan.keys != "none" and is_keyed(example):
@@ -288,7 +309,7 @@ class Stages:
             index=rows.index[position],
             stage=stage,
             attempts=attempts,
-            model_id=self._plan.model_id(),
+            model_id=model_id if model_id is not None else self._plan.model_id(),
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,9 @@ def infer_table(
     workers: int | None = None,
     progress: bool | Callable[[dict[str, Any]], Any] = False,
     metrics: Metrics | None = None,
+    model_identifier: str | None = None,
+    watch_model_pattern: str | os.PathLike[str] | Mapping[Hashable, str] | None = None,
+    watch_interval_s: float = 30.0,
 ) -> Iterator[pa.RecordBatch]:
     """Lazily runs a handler's model over a table and adds its predictions as a column.
 
@@ -74,6 +78,10 @@ def infer_table(
         workers: Threads for pre- and post-processing; 0 runs everything in the caller's thread.
         progress: Show progress on standard error; or a function that is given it as a dict each second.
         metrics: Where to record what is measured.
+        model_identifier: Calls in this process that say the same at the same time share one copy of the model.
+        watch_model_pattern: Where new versions of the model appear while rows are running: a folder, a glob, a file
+            that names one, or the model itself; see [Engine][runinference.engine.engine.Engine].
+        watch_interval_s: How often to look there, in seconds.
 
     Returns:
         An iterator of record batches with the rows that worked.
@@ -96,6 +104,9 @@ def infer_table(
         workers=workers,
         progress=progress,
         metrics=metrics,
+        model_identifier=model_identifier,
+        watch_model_pattern=watch_model_pattern,
+        watch_interval_s=watch_interval_s,
     )
     if engine.keys == "all" and key is None:
         raise ConfigurationError(f"{type(handler).__name__} needs keys: pass key= with the column that holds them")
@@ -220,7 +231,15 @@ def _inferences(ready: Ready, keyed: bool) -> Any:
         return results
     if keyed:
         results = [result[1] if is_keyed(result) else result for result in results]
-    return [result.inference if isinstance(result, PredictionResult) else result for result in results]
+    return [_inference(result) for result in results]
+
+
+def _inference(result: Any) -> Any:
+    if isinstance(result, PredictionResult):
+        return result.inference
+    if isinstance(result, dict):  # Of several models.
+        return {name: each.inference if isinstance(each, PredictionResult) else each for name, each in result.items()}
+    return result
 
 
 def _with_key(on_failure: Callable[[Failure], Any] | None, key: str | None) -> Callable[[Failure], Any] | None:

@@ -93,6 +93,8 @@ class Job:
         workers: Threads for pre- and post-processing.
         retries: How often a call that may succeed when tried again is tried again.
         timeout_s: Longest time for one call of the model in seconds.
+        watch_model_pattern: Where new versions of the model appear while the job runs.
+        watch_interval_s: How often to look there, in seconds.
     """
 
     handler: Any
@@ -108,6 +110,8 @@ class Job:
     workers: int | None = None
     retries: int = 0
     timeout_s: float | None = None
+    watch_model_pattern: str | None = None
+    watch_interval_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,8 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
             timeout_s=job.timeout_s,
             workers=job.workers,
             metrics=metrics,
+            watch_model_pattern=job.watch_model_pattern,
+            watch_interval_s=job.watch_interval_s,
         )
         for batch in _or_empty(predicted, dataset.kept):
             writer.write(batch)

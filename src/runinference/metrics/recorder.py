@@ -41,6 +41,19 @@ class Metrics:
         self._counters = {name: 0 for name, spec in METRICS.items() if spec.kind == "counter"}
         self._distributions = {name: Distribution() for name, spec in METRICS.items() if spec.kind == "distribution"}
         self._gauges: dict[str, float | int | str] = {}
+        self._whole: Metrics | None = None
+        self._parts: dict[str, Metrics] = {}
+
+    def part(self, name: str) -> Metrics:
+        """The recorder of one of several models; what it counts and observes is in this one too.
+
+        In `snapshot().to_dict()` its metrics are called `<name>-<metric>`.
+        """
+        with self._lock:
+            if name not in self._parts:
+                part = self._parts[name] = Metrics(self.namespace)
+                part._whole = self
+            return self._parts[name]
 
     def count(self, name: str, amount: int = 1) -> None:
         """Adds `amount` to a counter.
@@ -79,6 +92,8 @@ class Metrics:
                 counters[name] += operator.index(amount)
             for name, value in observations.items():
                 distributions[name].add(value)
+        if self._whole is not None:
+            self._whole.record(counts, observations)
 
     def set(self, name: str, value: float | str) -> None:
         """Sets a gauge; a number that is NaN or infinite is left out.
@@ -111,11 +126,14 @@ class Metrics:
                 self._distributions[name].merge(distribution)
             for name, value in gauges.items():
                 self._gauges[name] = _joined(name, self._gauges.get(name), value)
+        for name, part in list(other._parts.items()):
+            self.part(name).merge(part)  # Which leaves the whole alone: that has been merged above.
 
     def snapshot(self) -> MetricsSnapshot:
         """Everything recorded up to now, as a value that no longer changes."""
         counters, distributions, gauges = self._copies()
-        return MetricsSnapshot(counters, distributions, gauges, self.namespace, self.prefix)
+        parts = {name: part.snapshot() for name, part in list(self._parts.items())}
+        return MetricsSnapshot(counters, distributions, gauges, self.namespace, self.prefix, parts)
 
     def _copies(self) -> tuple[dict[str, int], dict[str, Distribution], dict[str, float | int | str]]:
         with self._lock:
@@ -130,11 +148,15 @@ class Metrics:
             "_counters": counters,
             "_distributions": distributions,
             "_gauges": gauges,
+            "_whole": None,
+            "_parts": dict(self._parts),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
+        for part in self._parts.values():
+            part._whole = self
 
 
 def _joined(name: str, mine: float | str | None, theirs: float | str) -> float | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runinference.errors import closest
 from runinference.metrics.distribution import Distribution
@@ -14,7 +14,9 @@ Number = float | int
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
 _SHOWN = ("mean", "p50", "p95", "p99", "max")
-_SINGULAR = {"batches": "batch", "calls": "call", "rows": "row", "tokens": "token"}
+_SINGULAR = {"batches": "batch", "calls": "call", "models": "model", "rows": "row", "tokens": "token"}
+_SHOWN_OF_MODELS = ("batch_size", "inference_batch_latency_micro_secs", "load_model_latency_milli_secs")
+_MOST_MODELS = 20
 _QUANTILES = {"P50": 0.50, "P95": 0.95, "P99": 0.99}
 
 
@@ -30,6 +32,7 @@ class MetricsSnapshot:
         gauges: The gauges that were set.
         namespace: Whose metrics these are.
         prefix: Put before every name in `to_dict()`.
+        parts: Where several models ran, the metrics of each by its name.
     """
 
     counters: Mapping[str, int]
@@ -37,12 +40,14 @@ class MetricsSnapshot:
     gauges: Mapping[str, Number | str]
     namespace: str = ""
     prefix: str = ""
+    parts: Mapping[str, MetricsSnapshot] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Number | str]:
         """Flat `{name: value}`; a distribution gives `name_COUNT` and, when it is not 0, `_SUM` to `_P99`.
 
         Counters are always there, gauges when they were set. `total_inference_secs` and `padding_efficiency`
-        follow from what was recorded, so that they stay right when recordings are merged.
+        follow from what was recorded, so that they stay right when recordings are merged. The metrics of one of
+        several models are called `<model>-<name>`.
         """
         flat: dict[str, Number | str] = {}
         gauges = self._gauges()
@@ -54,6 +59,8 @@ class MetricsSnapshot:
                 flat |= {f"{name}_{key}": value for key, value in statistics.items()}
             elif name in gauges:
                 flat[name] = gauges[name]
+        for model, part in self.parts.items():
+            flat |= {f"{model}-{name}": value for name, value in part.to_dict().items()}
         return {f"{self.prefix}{name}": value for name, value in flat.items()}
 
     def __getitem__(self, flat_name: str) -> Number | str:
@@ -78,7 +85,8 @@ class MetricsSnapshot:
                 cells = [human(value, spec.unit)] if value else []
             if cells and spec.label:
                 groups.setdefault(spec.group, []).append([spec.label, *cells])
-        return "\n".join(_lines(groups)) if groups else "nothing was recorded"
+        lines = [*_lines(groups), *_models(self.parts)]
+        return "\n".join(lines) if lines else "nothing was recorded"
 
     def _gauges(self) -> dict[str, Number | str]:
         gauges = dict(self.gauges)
@@ -133,7 +141,34 @@ def _cells(distribution: Distribution, spec: MetricSpec) -> list[str]:
     return [human(statistics[key.upper()], spec.unit) if key.upper() in statistics else "" for key in _SHOWN]
 
 
+def _models(parts: Mapping[str, MetricsSnapshot]) -> Iterator[str]:
+    """A line for each of several models."""
+    if not parts:
+        return
+    rows = [["Models", "rows", "calls", "rows per batch", "batch latency", "loads"]]
+    for name, part in parts.items():
+        sizes, latencies, loads = (part.distributions[each] for each in _SHOWN_OF_MODELS)
+        rows.append(
+            [
+                f"  {name}",
+                f"{part.counters['num_inferences']:,}",
+                f"{part.counters['inference_calls']:,}",
+                "" if sizes.mean is None else _amount(sizes.mean),
+                "" if latencies.mean is None else human(latencies.mean, "µs"),
+                f"{loads.count:,}",
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows[: _MOST_MODELS + 1]:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  ".join([f"{row[0]:<{widths[0]}}", *cells]).rstrip()
+    if len(parts) > _MOST_MODELS:
+        yield f"  … and {len(parts) - _MOST_MODELS:,} more"
+
+
 def _lines(groups: Mapping[str, list[list[str]]]) -> Iterator[str]:
+    if not groups:
+        return
     label_width = max(len(row[0]) for rows in groups.values() for row in rows) + 2
     widths = [
         max([len(heading), *(len(row[column]) for rows in groups.values() for row in rows if len(row) > 2)])

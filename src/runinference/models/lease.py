@@ -18,18 +18,30 @@ class ModelLease:
         handler: Loads the model.
         store: Where the model is shared.
         on_load: Told when the model was loaded, rather than found loaded by another user.
+        identifier: Leases of one identifier share a model, if their handlers load the same one; without it those of
+            one handler object do.
+        copy: Which of several copies of the model this is.
     """
 
-    def __init__(self, handler: Any, store: ModelStore, on_load: Callable[[Loaded], None]) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        store: ModelStore,
+        on_load: Callable[[Loaded], None],
+        identifier: str | None = None,
+        copy: int = 0,
+    ) -> None:
         self._handler = handler
         self._store = store
         self._on_load = on_load
+        self._key = _key(handler, identifier, copy)
         self._lock = threading.Lock()
         self._loaded: Loaded | None = None
 
     @property
-    def _key(self) -> Hashable:
-        return "handler", id(self._handler)
+    def loaded(self) -> Loaded | None:
+        """The model with what is known of it; `None` while it is not held."""
+        return self._loaded
 
     def model(self) -> Any:
         """The model, loaded now if it is not yet.
@@ -71,3 +83,11 @@ class ModelLease:
             name = type(self._handler).__name__
             cause = error.with_traceback(without_our_frames(error.__traceback__))
             raise ModelLoadError(f"{name} could not load its model: {qualified_name(type(error))}: {error}") from cause
+
+
+def _key(handler: Any, identifier: str | None, copy: int) -> Hashable:
+    if identifier is None:
+        return "handler", id(handler), copy
+    # Who names two models alike by mistake gets two models and not one that answers for the other.
+    model_id = getattr(handler, "get_model_id", lambda: None)()
+    return "identifier", identifier, type(handler), model_id, copy

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
 
 from runinference.handler import ModelHandler
+from runinference.models.files import open_model_file
 from runinference.options import HandlerOptions
 from runinference.prediction import PredictionResult
 
@@ -187,3 +189,49 @@ class SleepingHandler(CountingHandler):
     def wake(self) -> None:
         """Lets all calls that hang go on, so that their threads end."""
         self._awake.set()
+
+
+class FileModelHandler(CountingHandler):
+    """Multiplies each example with the number in a file, which may be exchanged for another while running.
+
+    Args:
+        path: The file, or any URL that fsspec knows; it holds nothing but a whole number.
+        bad: The rows that the model fails on by the number that it holds, for models that load but do not work.
+        **options: See [HandlerOptions][runinference.options.HandlerOptions].
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        bad: Mapping[int, Container[Any]] | None = None,
+        **options: Unpack[HandlerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self._path = os.fspath(path)
+        self._bad = bad or {}
+
+    def load_model(self) -> FakeModel:
+        """Reads the file."""
+        with open_model_file(self._path) as file:
+            factor = int(file.read())
+        model = super().load_model()
+        model.weights = np.array([factor])
+        return model
+
+    def run_inference(
+        self, batch: Sequence[Any], model: FakeModel, inference_args: dict[str, Any] | None = None
+    ) -> list[PredictionResult]:
+        """Multiplies the examples."""
+        factor = int(model.weights[0])
+        for example in batch:
+            if example in self._bad.get(factor, ()):
+                raise ValueError(f"model {factor} fails on {example!r}")
+        return list(super().run_inference(batch, model, {"factor": factor, **(inference_args or {})}))
+
+    def get_model_id(self) -> str:
+        """The path."""
+        return self._path
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        """Reads another file from now on."""
+        self._path = self._path if model_path is None else model_path
