@@ -13,7 +13,8 @@ COUNTERS = {
     "failed_examples_preprocess", "failed_examples_inference", "failed_examples_postprocess",
     "failed_examples_write", "inference_calls", "retried_batches", "out_of_memory_batches",
     "batches_flushed_full", "batches_flushed_deadline", "batches_flushed_end", "batches_flushed_bucket",
-    "batches_flushed_memory", "real_tokens", "padded_tokens",
+    "batches_flushed_memory", "real_tokens", "padded_tokens", "model_updates", "failed_model_updates",
+    "model_evictions", "model_reloads",
 }  # fmt: skip
 DISTRIBUTIONS = {
     "batch_size", "msec_per_batch", "inference_batch_latency_micro_secs", "inference_request_batch_size",
@@ -23,6 +24,7 @@ DISTRIBUTIONS = {
 GAUGES = {
     "throughput_rows_per_sec", "elapsed_secs", "padding_efficiency", "peak_device_memory_bytes",
     "tuned_batch_size", "tuned_batch_tokens", "batch_size_reason", "execution_mode", "total_inference_secs",
+    "models_in_memory",
 }  # fmt: skip
 
 

@@ -41,6 +41,12 @@ def check_arguments(**arguments: Any) -> None:
     timeout_s = arguments["timeout_s"]
     if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
         raise ConfigurationError(f"timeout_s must be seconds above 0, got {timeout_s!r}")
+    identifier = arguments["model_identifier"]
+    if identifier is not None and (not isinstance(identifier, str) or not identifier):
+        raise ConfigurationError(f"model_identifier must be a text, got {identifier!r}")
+    interval_s = arguments["watch_interval_s"]
+    if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not interval_s > 0:
+        raise ConfigurationError(f"watch_interval_s must be seconds above 0, got {interval_s!r}")
     for name in ("on_failure", "progress"):
         value = arguments[name]
         if value is not None and not isinstance(value, bool) and not callable(value):

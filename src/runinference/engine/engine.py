@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
@@ -27,6 +27,7 @@ from runinference.engine.source import open_source
 from runinference.engine.stages import Outcome, Started
 from runinference.engine.unit import CallOptions
 from runinference.engine.update import Updates, all_of, with_path
+from runinference.engine.watching import Watching
 from runinference.errors import ConfigurationError, EngineClosedError
 from runinference.keyed import KeyModelPathMapping
 from runinference.metrics import Metrics, MetricsSnapshot
@@ -90,7 +91,15 @@ class Engine:
         watch_interval_s: float = 30.0,
     ) -> None:
         arguments = None if inference_args is None else dict(inference_args)
-        check_arguments(retries=retries, timeout_s=timeout_s, workers=workers, on_failure=on_failure, progress=progress)
+        check_arguments(
+            retries=retries,
+            timeout_s=timeout_s,
+            workers=workers,
+            on_failure=on_failure,
+            progress=progress,
+            model_identifier=model_identifier,
+            watch_interval_s=watch_interval_s,
+        )
         self._stopping = threading.Event()
         options = CallOptions(arguments, retries, timeout_s, self._stopping.wait, model_identifier)
         self._models = ModelSet(handler, options, lambda plan: metrics or Metrics(namespace=plan.namespace))
@@ -104,6 +113,10 @@ class Engine:
         self._closed = False
         self._flows: set[Flow | ParallelFlow] = set()
         self._updates = Updates()
+        watched = [] if watch_model_pattern is None else self._models.patterns(watch_model_pattern)
+        self._watching = [Watching(unit, pattern, watch_interval_s, self._updates) for unit, pattern in watched]
+        self._watches = False
+        self._beginning = threading.Lock()
         self._service: Service | None = None
         self._starting = threading.Lock()
 
@@ -230,6 +243,8 @@ class Engine:
     def close(self) -> None:
         """Answers what was submitted, ends all threads and releases the model."""
         self._closed = True
+        for watching in self._watching:
+            watching.close()
         self._updates.close()
         if self._service is not None:
             self._service.close()
@@ -280,6 +295,14 @@ class Engine:
         if len(ready.rows):
             yield ready
 
+    def _watch(self) -> None:
+        """Begins to look for new versions of models, once the engine is used."""
+        with self._beginning:
+            if not self._watches and not self._closed:
+                self._watches = True
+                for watching in self._watching:
+                    watching.start()
+
     def _joined(self, flow: Flow | ParallelFlow) -> Iterator[Outcome]:
         """The outcomes of a flow; of several models for a row those that are complete."""
         joining = self._models.joining()
@@ -305,6 +328,7 @@ class Engine:
     def _flow(
         self, feed: Feed, *, stop_at_first: bool, rows_wait: bool = True, observed: bool = True
     ) -> Flow | ParallelFlow:
+        self._watch()
         models, units = self._models, self._models.units
         load: Callable[[], Any] = _nothing if models.is_parallel else units[0].load
         forming = Forming(feed, models.batcher(rows_wait=rows_wait), load, self._stopping.is_set)

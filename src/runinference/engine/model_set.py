@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Sequence
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from runinference.batching import Batcher
@@ -114,6 +115,30 @@ class ModelSet:
         handlers = [with_path(self.units[number].plan.handler, path, model_id) for number, path, model_id in groups]
         units = [self._own_unit(number, keys) for (number, _, _), keys in groups.items()]
         return list(zip(units, handlers, strict=True))
+
+    def patterns(self, watched: str | os.PathLike[str] | Mapping[Hashable, str]) -> list[tuple[Unit, str]]:
+        """The models whose new versions are to be looked for, and where.
+
+        Raises:
+            ConfigurationError: A key is unknown, or it is not said for which model a pattern is.
+        """
+        if not self.is_routed:
+            if isinstance(watched, Mapping):
+                raise ConfigurationError("There is one model for all rows: watch_model_pattern is one pattern")
+            return [(self.units[0], os.fspath(watched))]
+        if not isinstance(watched, Mapping):
+            raise ConfigurationError("There are several models: watch_model_pattern is a dict with a pattern for each")
+        numbers = self._numbers()
+        for key in watched:
+            if key not in numbers:
+                raise ConfigurationError(
+                    f"watch_model_pattern names {key!r}, for which there is no model.{ByKey(numbers).hint(key)}"
+                )
+        chosen: dict[int, str] = {}
+        for key, pattern in watched.items():
+            if chosen.setdefault(numbers[key], pattern) != pattern:
+                raise ConfigurationError(f"watch_model_pattern has two patterns for the model of {key!r}")
+        return [(self.units[number], pattern) for number, pattern in chosen.items()]
 
     def _numbers(self) -> dict[Hashable, int]:
         if self.by_key is not None:

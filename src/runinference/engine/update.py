@@ -66,6 +66,10 @@ class Updates:
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
 
+    def begin_with(self, unit: Unit, handler: Any) -> None:
+        """Has `unit`, whose model is not loaded yet, load that of `handler`; what it had before is the way back."""
+        _exchange(unit, [unit.serve(handler, number) for number in range(len(unit.copies))])
+
     def start(self, unit: Unit, handler: Any) -> Future[str | None]:
         """Has `unit` run the model of `handler` from now on; the future has what results call it.
 
@@ -87,7 +91,7 @@ class Updates:
         before, wanted = unit.model_id, unit.serve(handler, 0).model_id
         try:
             if not unit.is_loaded:  # The model is loaded when it is needed, and falls back on the one before.
-                _exchange(unit, [unit.serve(handler, number) for number in range(len(unit.copies))])
+                self.begin_with(unit, handler)
             elif fits((unit.num_bytes or 0) * len(unit.copies)):
                 self._beside(unit, handler)
             else:
