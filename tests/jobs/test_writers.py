@@ -189,9 +189,16 @@ def test_other_columns_are_an_error(tmp_path):
 
 def test_csv_refuses_nested_columns_and_names_them(tmp_path):
     writer = open_writer(tmp_path / "out.csv")
-    with pytest.raises(DataError, match=r"nested column 'e' \(list.*\), 's' \(struct.*\); write .parquet or .jsonl"):
-        writer.write(batch(x=[1], e=[[1.0]], s=[{"a": 1}]))
+    with pytest.raises(DataError, match=r"nested column 'e' \(list.*\), 's.a' \(list.*\); write .parquet or .jsonl"):
+        writer.write(batch(x=[1], e=[[1.0]], s=[{"a": [1]}]))
     assert os.listdir(tmp_path) == []
+
+
+def test_csv_has_a_column_for_each_field_of_a_struct(tmp_path):
+    with open_writer(tmp_path / "out.csv") as writer:
+        writer.write(batch(x=[1, 2], s=[{"a": 1, "b": {"c": "u"}}, None]))
+        writer.write(batch(x=[3], s=[{"a": 2, "b": {"c": "v"}}]))
+    assert (tmp_path / "out.csv").read_text().splitlines() == ['"x","s.a","s.b.c"', '1,1,"u"', "2,,", '3,2,"v"']
 
 
 def test_csv_takes_every_flat_type(tmp_path):

@@ -15,12 +15,16 @@ from runinference.jobs.writers.writer import Writer
 
 
 class FormatWriter(Writer):
-    """Writes one CSV file, or a TSV file by its suffix; bytes are written as base64."""
+    """Writes one CSV file, or a TSV file by its suffix; bytes are written as base64.
+
+    A field of a struct, such as what one of several models said, becomes a column `prediction.field`.
+    """
 
     _csv: csv.CSVWriter | None = None
     _stream: Any = None
 
     def _start(self, schema: pa.Schema) -> None:
+        schema = _without_structs(schema.empty_table()).schema
         nested = [field.name for field in schema if pa.types.is_nested(field.type)]
         if nested:
             kinds = ", ".join(f"{name!r} ({schema.field(name).type})" for name in nested)
@@ -36,7 +40,8 @@ class FormatWriter(Writer):
 
     def _write(self, batch: pa.RecordBatch) -> None:
         assert self._csv is not None
-        columns = [_flat(column) for column in batch.columns]
+        table = _without_structs(pa.Table.from_batches([batch]))
+        columns = [_flat(column.combine_chunks()) for column in table.columns]
         self._csv.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._flat))
 
     def _finish(self) -> None:
@@ -49,6 +54,12 @@ class FormatWriter(Writer):
             if part is not None:
                 with suppress(Exception):
                     part.close()
+
+
+def _without_structs(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    return table
 
 
 def _flat_type(kind: pa.DataType) -> pa.DataType:
