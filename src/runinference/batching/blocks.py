@@ -6,7 +6,7 @@ A block is a `pyarrow.RecordBatch` or a numpy array whose first axis counts rows
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,20 +35,24 @@ def pick(data: Any, positions: Sequence[int]) -> Any:
 
 
 def join(parts: Sequence[Any]) -> Any:
-    """The rows of several lists or blocks of one kind, in their order."""
+    """The rows of several lists or blocks, in their order; a list where they are not of one kind."""
     first = parts[0]
     if len(parts) == 1:
         return first
     if is_record_batch(first):
         return _join_record_batches(parts)
-    if isinstance(first, np.ndarray):
+    if _alike(parts, np.ndarray, lambda part: part.shape[1:]):
         return np.concatenate(parts)
-    if hasattr(first, "to_pylist"):  # Predictions as an Arrow array.
-        return sys.modules["pyarrow"].concat_arrays(parts)
-    joined = list(first)
-    for part in parts[1:]:
-        joined += part
+    if hasattr(first, "to_pylist") and _alike(parts, type(first), lambda part: part.type):
+        return sys.modules["pyarrow"].concat_arrays(parts)  # Predictions as Arrow arrays.
+    joined: list[Any] = []
+    for part in parts:
+        joined.extend(part.to_pylist() if hasattr(part, "to_pylist") else part)
     return joined
+
+
+def _alike(parts: Sequence[Any], kind: type, aspect: Callable[[Any], Any]) -> bool:
+    return all(isinstance(part, kind) and aspect(part) == aspect(parts[0]) for part in parts)
 
 
 def _join_record_batches(parts: Sequence[Any]) -> Any:

@@ -130,6 +130,10 @@ class Engine:
         """Whether the rows are `(key, example)` pairs."""
         return self._plan.keys
 
+    def choose_by_column(self, name: str | None) -> None:
+        """Says which column of a table holds the keys by which models are chosen."""
+        self._models.choose_by_column(name)
+
     def map(self, examples: Iterable[Any]) -> Results:
         """Lazily runs the model over `examples`.
 

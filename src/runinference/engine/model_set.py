@@ -161,6 +161,11 @@ class ModelSet:
         of_keys.update(dict.fromkeys(moved, added.number))
         return unit if first in keys else added
 
+    def choose_by_column(self, name: str | None) -> None:
+        """Says which column of a table holds the keys by which models are chosen."""
+        if isinstance(self.work, RoutedWork) and self.by_key is not None:
+            self.work.key_column = name
+
     def batcher(self, *, rows_wait: bool) -> Batcher:
         """A batcher for all models.
 
@@ -194,9 +199,13 @@ class ModelSet:
     def _use_keys(self, handler: KeyedModelHandler) -> None:
         if handler.max_models is not None or handler.max_model_bytes is not None:
             self.residency = Residency(handler.max_models, handler.max_model_bytes)
+        plans = [Plan.of(mapping.mh, self._options.inference_args) for mapping in handler.mappings]
+        changes_rows = self.plan.pair_preprocess or self.plan.pair_postprocess
+        takes_blocks = not changes_rows and all(plan.takes_blocks for plan in plans)
+        self.plan = dataclasses.replace(self.plan, takes_blocks=takes_blocks)
         numbers: dict[Hashable, int] = {}
-        for mapping in handler.mappings:
-            unit = self.add(Plan.of(mapping.mh, self._options.inference_args), str(mapping.keys[0]))
+        for mapping, plan in zip(handler.mappings, plans, strict=True):
+            unit = self.add(plan, str(mapping.keys[0]))
             numbers |= dict.fromkeys(mapping.keys, unit.number)
         self.by_key = ByKey(numbers)
         self.work = self._routed(self.by_key, None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
+
+import numpy as np
 
 from runinference.batching import Rows
 from runinference.batching.routed import RoutedRows
@@ -80,6 +82,9 @@ class ToOne:
 class RoutedWork:
     """What is done to rows before and after several models: the part that is common to all, and that of each.
 
+    Attributes:
+        key_column: The column of a table by which the model of a row is chosen.
+
     Args:
         common: The part that is common to all.
         units: The models.
@@ -89,6 +94,7 @@ class RoutedWork:
     """
 
     prepares = finishes = True
+    key_column: str | None = None
 
     def __init__(
         self, common: Stages, units: Sequence[Unit], route: Route, joins: bool, names: Sequence[str] | None
@@ -106,14 +112,11 @@ class RoutedWork:
         if not len(rows):
             return prepared
         start = time.perf_counter()
-        if isinstance(rows.data, list):
-            chosen = self._chosen(rows, failures)
-            parts = [self._part(unit, rows, positions, failures) for unit, positions in chosen.items()]
-            if prepared.failures and len(parts) > 1:
-                failed = {failure.index for failure in failures}
-                parts = [(unit, _without(part, failed)) for unit, part in parts]
-        else:  # A table goes to all models as it is.
-            parts = [(unit.number, rows) for unit in self._units]
+        chosen = self._chosen(rows, failures) if isinstance(rows.data, list) else self._chosen_of_table(rows, failures)
+        parts = [self._part(unit, rows, positions, failures) for unit, positions in chosen.items()]
+        if failures and len(parts) > 1:
+            failed = {failure.index for failure in failures}
+            parts = [(unit, _without(part, failed)) for unit, part in parts]
         failures.sort(key=lambda failure: failure.index)
         return Prepared(RoutedRows(rows, parts), failures, prepared.seconds + time.perf_counter() - start)
 
@@ -128,7 +131,7 @@ class RoutedWork:
                 outcome.results = _named(self._names[unit], outcome)
         return self._common.finish(outcome)
 
-    def _chosen(self, rows: Rows, failures: list[Failure]) -> dict[int, list[int]]:
+    def _chosen(self, rows: Rows, failures: list[Failure]) -> Mapping[int, Sequence[int]]:
         chosen: dict[int, list[int]] = {}
         route, index = self._route, rows.index
         for position, row in enumerate(rows.data):
@@ -141,7 +144,25 @@ class RoutedWork:
                 chosen.setdefault(unit, []).append(position)
         return chosen
 
-    def _part(self, unit: int, rows: Rows, positions: list[int], failures: list[Failure]) -> tuple[int, Rows]:
+    def _chosen_of_table(self, rows: Rows, failures: list[Failure]) -> Mapping[int, Sequence[int]]:
+        if self.key_column is None:
+            return {unit.number: range(len(rows)) for unit in self._units}
+        block = rows.data if rows.originals is None else rows.originals
+        keys = block.column(self.key_column).dictionary_encode()
+        which = keys.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        chosen: dict[int, list[int]] = {}
+        for number, key in [(-1, None), *enumerate(keys.dictionary.to_pylist())]:
+            positions = np.flatnonzero(which == number).tolist()
+            try:
+                units = self._route((key, None), 0) if positions else ()
+            except RowError as error:
+                failures += [self._common.failure(error, rows, position, "preprocess") for position in positions]
+                continue
+            for unit in units:
+                chosen[unit] = sorted([*chosen.get(unit, ()), *positions])
+        return chosen
+
+    def _part(self, unit: int, rows: Rows, positions: Sequence[int], failures: list[Failure]) -> tuple[int, Rows]:
         part = rows if len(positions) == len(rows) else rows.pick(positions)
         stages = self._units[unit].stages
         if not stages.prepares:

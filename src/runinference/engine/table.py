@@ -127,6 +127,7 @@ def _run(
     engine: Engine, view: _View, blocks: Iterable[Any], total: int | None, output_column: str
 ) -> Iterator[pa.RecordBatch]:
     with engine:
+        engine.choose_by_column(view.key)
         kinds = OneType()
         for ready in engine.ready(blocks, view.rows, total, single_items=True):
             if not len(ready.rows):
@@ -153,7 +154,7 @@ class _View:
         self._blocks = engine.takes_blocks
         self.keyed = engine.keys != "none" and key is not None
         self._columns = None if columns is None else list(columns)
-        self._key = key
+        self.key = key
         self._output_column = output_column
         self._keep = None if keep is None else list(keep)
         self._checked: list[str] | None = None
@@ -175,7 +176,7 @@ class _View:
             return Rows(view, index, None if view is kept else kept)
         examples = _examples(view)
         if self.keyed:
-            examples = list(zip(block.column(self._key).to_pylist(), examples, strict=True))
+            examples = list(zip(block.column(self.key).to_pylist(), examples, strict=True))
         return Rows(examples, index, kept)
 
     def _select(self, block: Any) -> Any:
@@ -184,18 +185,18 @@ class _View:
             self._check(names)
             self._checked = names
             index = (block.schema.pandas_metadata or {}).get("index_columns", [])
-            self._chosen = self._columns or [name for name in names if name != self._key and name not in index]
+            self._chosen = self._columns or [name for name in names if name != self.key and name not in index]
         return block if self._chosen == names else block.select(self._chosen)
 
     def _check_array(self) -> None:
-        for name, value in (("columns", self._columns), ("key", self._key), ("keep", self._keep)):
+        for name, value in (("columns", self._columns), ("key", self.key), ("keep", self._keep)):
             if value is not None:
                 raise ConfigurationError(f"{name}={value!r} needs a table with named columns, got an array")
         if self._output_column == FEATURES_COLUMN:
             raise ConfigurationError(f"An array comes out as the column {FEATURES_COLUMN!r}; choose another name")
 
     def _check(self, names: list[str]) -> None:
-        for name in [*(self._columns or ()), *([self._key] if self._key else ()), *(self._keep or ())]:
+        for name in [*(self._columns or ()), *([self.key] if self.key else ()), *(self._keep or ())]:
             if name not in names:
                 raise ConfigurationError(
                     f"The table has no column {name!r}.{closest(name, names)} Columns: {', '.join(names)}"
