@@ -9,7 +9,6 @@ from runinference import Engine, EngineClosedError, KeyedModelHandler, KeyModelM
 from runinference.models.residency import Residency
 from runinference.testing.fakes import CountingHandler
 
-pytestmark = pytest.mark.core
 
 
 class Model:

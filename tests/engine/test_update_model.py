@@ -24,7 +24,6 @@ from runinference import (
 from runinference.engine import update
 from runinference.testing.fakes import CountingHandler, FileModelHandler
 
-pytestmark = pytest.mark.core
 
 WORKERS = pytest.mark.parametrize("workers", [None, 0, 2])
 

@@ -12,7 +12,6 @@ import pytest
 from runinference import ConfigurationError, Engine, EnsembleModelHandler, KeyedModelHandler, KeyModelMapping, infer
 from runinference.testing.fakes import CountingHandler, FileModelHandler
 
-pytestmark = pytest.mark.core
 
 
 @pytest.fixture(autouse=True)

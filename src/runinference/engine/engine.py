@@ -10,23 +10,22 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
-from runinference.batching import Batch, Rows
+from runinference.batching import Rows
+from runinference.engine.addresses import patterns, targets
 from runinference.engine.arguments import check_arguments, check_examples
-from runinference.engine.feed import Feed, MakeRows
+from runinference.engine.feed import MakeRows
 from runinference.engine.flow import Flow
-from runinference.engine.forming import Forming
 from runinference.engine.inbox import Inbox
 from runinference.engine.model_set import ModelSet
 from runinference.engine.order import Ordered, Ready, Unordered
 from runinference.engine.parallel import ParallelFlow
+from runinference.engine.passes import Passes
 from runinference.engine.plan import Keys
-from runinference.engine.report import Reporter
 from runinference.engine.results import Results
 from runinference.engine.service import Service, answer, inference_error
 from runinference.engine.source import open_source
-from runinference.engine.stages import Outcome, Started
 from runinference.engine.unit import CallOptions
-from runinference.engine.update import Updates, all_of, with_path
+from runinference.engine.update import Updates, all_of
 from runinference.engine.watching import Watching
 from runinference.errors import ConfigurationError, EngineClosedError
 from runinference.keyed import KeyModelPathMapping
@@ -109,12 +108,14 @@ class Engine:
         self._on_failure = on_failure
         self._workers = workers
         self._progress = progress
-        self._reporter = Reporter(self._metrics) if self._models.is_routed else self._models.units[0].reporter
+        self._passes = Passes(self._models, workers, self._stopping.is_set)
         self._closed = False
         self._flows: set[Flow | ParallelFlow] = set()
         self._updates = Updates()
-        watched = [] if watch_model_pattern is None else self._models.patterns(watch_model_pattern)
-        self._watching = [Watching(unit, pattern, watch_interval_s, self._updates) for unit, pattern in watched]
+        self._watching = [
+            Watching(unit, pattern, watch_interval_s, self._updates)
+            for unit, pattern in patterns(self._models, watch_model_pattern)
+        ]
         self._watches = False
         self._beginning = threading.Lock()
         self._service: Service | None = None
@@ -223,25 +224,12 @@ class Engine:
             EngineClosedError: The engine is closed.
         """
         self._check_open()
-        if isinstance(new, (str, os.PathLike)):
-            if self._models.is_routed:
-                raise ConfigurationError("There are several models: pass a list of KeyModelPathMapping(keys, path)")
-            unit = self._models.units[0]
-            targets = [(unit, with_path(unit.plan.handler, new))]
-        else:
-            if not self._models.is_routed:
-                raise ConfigurationError("There is one model for all rows: pass the path of the new one")
-            targets = self._models.targets(new)
-        if not targets:
-            raise ConfigurationError("The update is empty: it names no key")
-        return all_of([self._updates.start(unit, handler) for unit, handler in targets])
+        exchanged = targets(self._models, new)
+        return all_of([self._updates.start(unit, handler) for unit, handler in exchanged])
 
     def metrics(self) -> MetricsSnapshot:
         """What was measured up to now."""
-        for reporter in self._reporters():
-            reporter.refresh()
-        if self._models.residency is not None:
-            self._metrics.set("models_in_memory", len(self._models.residency))
+        self._passes.refresh()
         return self._metrics.snapshot()
 
     def close(self) -> None:
@@ -256,8 +244,7 @@ class Engine:
         for flow in list(self._flows):
             flow.close()
         self._models.close()
-        for reporter in self._reporters():
-            reporter.end()
+        self._passes.end()
 
     def __enter__(self) -> Self:
         return self
@@ -271,13 +258,14 @@ class Engine:
         self._check_open()
         with self._progress_reporter(total) as progress:
             source = open_source(items, self._workers != 0, self._models.delay_s)
-            feed = Feed(source, make_rows, self._models.work.prepare, single_items)
-            flow = self._flow(feed, stop_at_first=self._on_failure is None)
+            self._watch()
+            stop_at_first = self._on_failure is None
+            flow = self._passes.flow(source, make_rows, stop_at_first=stop_at_first, single_items=single_items)
             self._flows.add(flow)
             order = Ordered() if self._ordered else Unordered()
             done = failed = 0
             try:
-                for outcome in self._joined(flow):
+                for outcome in self._passes.outcomes(flow):
                     done, failed = done + len(outcome.rows), failed + len(outcome.failures)
                     if progress is not None:
                         progress.update(done, failed)
@@ -307,81 +295,16 @@ class Engine:
                 for watching in self._watching:
                     watching.start()
 
-    def _joined(self, flow: Flow | ParallelFlow) -> Iterator[Outcome]:
-        """The outcomes of a flow; of several models for a row those that are complete."""
-        joining = self._models.joining()
-        if joining is None:
-            yield from flow.outcomes()
-            return
-        for outcome in flow.outcomes():
-            joined = joining.push(outcome)
-            if joined is not None:
-                yield self._models.work.finish(joined)
-
     def _answer_inline(self, example: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        feed = Feed(open_source([example], False, None), rows_of_items, self._models.work.prepare, single_items=False)
-        flow = self._flow(feed, stop_at_first=True)
+        self._watch()
+        flow = self._passes.flow(open_source([example], False, None), rows_of_items, stop_at_first=True)
         try:
-            for outcome in self._joined(flow):
+            for outcome in self._passes.outcomes(flow):
                 answer(outcome, {0: future})
         except Exception as error:
             future.set_exception(error)
         return future
-
-    def _flow(
-        self, feed: Feed, *, stop_at_first: bool, rows_wait: bool = True, observed: bool = True
-    ) -> Flow | ParallelFlow:
-        self._watch()
-        models, units = self._models, self._models.units
-        load: Callable[[], Any] = _nothing if models.is_parallel else units[0].load
-        forming = Forming(feed, models.batcher(rows_wait=rows_wait), load, self._stopping.is_set)
-        if models.is_parallel and self._workers != 0:
-            return ParallelFlow(
-                forming=forming,
-                work=models.work,
-                unit=units.__getitem__,
-                stop_at_first=stop_at_first,
-                observe=self._observe if observed else None,
-                workers=self._workers,
-                lookahead=models.batches_ahead,
-                stopped=self._stopping.is_set,
-            )
-
-        def begin(batch: Batch) -> Started:
-            unit = units[batch.unit]
-            unit.enter()
-            return unit.begin(batch)
-
-        def infer(started: Started) -> Outcome:
-            unit = units[started.batch.unit]
-            try:
-                return unit.infer(started, stop_at_first)
-            finally:
-                unit.leave()
-
-        return Flow(
-            forming=forming,
-            work=models.work,
-            begin=begin,
-            infer=infer,
-            observe=self._observe if observed else None,
-            size_settled=lambda: units[0].limit.tuner.settled,
-            workers=self._workers,
-            default_workers=available_cores(),
-            stopped=self._stopping.is_set,
-        )
-
-    def _observe(self, outcome: Outcome, overlapped: bool) -> None:
-        """Records an outcome, for its model and for all together."""
-        if not self._models.is_routed or outcome.unit is None:
-            self._reporter.batch(outcome, overlapped)
-        else:
-            self._models.units[outcome.unit].reporter.batch(outcome, overlapped)
-            self._reporter.watch(outcome, overlapped)
-
-    def _reporters(self) -> list[Reporter]:
-        return list(dict.fromkeys([self._reporter, *(unit.reporter for unit in self._models.units)]))
 
     def _running_service(self) -> Service:
         service = self._service
@@ -395,12 +318,12 @@ class Engine:
     def _start_service(self) -> Service:
         inbox = Inbox(self._plan.policy.max_delay_s)
         service = Service(inbox)
-        feed = Feed(inbox, service.make_rows, self._models.work.prepare, single_items=False)
+        self._watch()
         # Callers are answered before the batch is recorded, while they wake up, but where several models have a say.
-        joins = self._models.joining() is not None
+        joins = self._passes.joins
         # The inbox has waited for other callers already: what it gives is not held back again.
-        flow = self._flow(feed, stop_at_first=False, rows_wait=False, observed=joins)
-        service.start(self._joined(flow), None if joins else self._observe)
+        flow = self._passes.flow(inbox, service.make_rows, stop_at_first=False, rows_wait=False, observed=joins)
+        service.start(self._passes.outcomes(flow), None if joins else self._passes.observe)
         return service
 
     def _progress_reporter(self, total: int | None) -> AbstractContextManager[ProgressReporter | None]:
@@ -413,19 +336,10 @@ class Engine:
             raise EngineClosedError("The engine is closed; make a new one")
 
 
-def _nothing() -> None:
-    pass
-
-
 def _runs(ready: Iterator[Ready]) -> Generator[Any, None, None]:
     for part in ready:
         yield part.results
         del part
-
-
-def available_cores() -> int:
-    """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rows_of_items(items: list[Any], start: int) -> Rows:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from runinference.batching import Batcher
@@ -15,10 +14,8 @@ from runinference.engine.plan import Keys, Plan
 from runinference.engine.routing import ByKey, Route, RoutedWork, ToAll, ToOne
 from runinference.engine.stages import Stages
 from runinference.engine.unit import CallOptions, Unit
-from runinference.engine.update import path_of, with_path
 from runinference.ensemble import EnsembleModelHandler
-from runinference.errors import ConfigurationError
-from runinference.keyed import KeyedModelHandler, KeyModelPathMapping
+from runinference.keyed import KeyedModelHandler
 from runinference.metrics import Metrics
 from runinference.models.residency import Residency
 
@@ -90,62 +87,14 @@ class ModelSet:
         self.units.append(unit)
         return unit
 
-    def targets(self, mappings: Sequence[KeyModelPathMapping]) -> list[tuple[Unit, Any]]:
-        """The models that an update of some keys exchanges, with their new handlers.
-
-        Keys that shared a model with others get one of their own.
-
-        Raises:
-            ConfigurationError: A key is unknown, or is named twice.
-        """
-        numbers = self._numbers()
-        named: dict[Hashable, KeyModelPathMapping] = {}
-        for mapping in mappings:
-            for key in [mapping.keys] if isinstance(mapping.keys, (str, bytes)) else mapping.keys:
-                if key not in numbers:
-                    hint = ByKey(numbers).hint(key)
-                    raise ConfigurationError(f"The update names {key!r}, for which there is no model.{hint}")
-                if key in named:
-                    raise ConfigurationError(f"The update names {key!r} twice")
-                named[key] = mapping
-        groups: dict[tuple[int, str, str], list[Hashable]] = {}
-        for key, mapping in named.items():
-            group = (numbers[key], path_of(mapping.update_path), mapping.model_id)
-            groups.setdefault(group, []).append(key)
-        handlers = [with_path(self.units[number].plan.handler, path, model_id) for number, path, model_id in groups]
-        units = [self._own_unit(number, keys) for (number, _, _), keys in groups.items()]
-        return list(zip(units, handlers, strict=True))
-
-    def patterns(self, watched: str | os.PathLike[str] | Mapping[Hashable, str]) -> list[tuple[Unit, str]]:
-        """The models whose new versions are to be looked for, and where.
-
-        Raises:
-            ConfigurationError: A key is unknown, or it is not said for which model a pattern is.
-        """
-        if not self.is_routed:
-            if isinstance(watched, Mapping):
-                raise ConfigurationError("There is one model for all rows: watch_model_pattern is one pattern")
-            return [(self.units[0], os.fspath(watched))]
-        if not isinstance(watched, Mapping):
-            raise ConfigurationError("There are several models: watch_model_pattern is a dict with a pattern for each")
-        numbers = self._numbers()
-        for key in watched:
-            if key not in numbers:
-                raise ConfigurationError(
-                    f"watch_model_pattern names {key!r}, for which there is no model.{ByKey(numbers).hint(key)}"
-                )
-        chosen: dict[int, str] = {}
-        for key, pattern in watched.items():
-            if chosen.setdefault(numbers[key], pattern) != pattern:
-                raise ConfigurationError(f"watch_model_pattern has two patterns for the model of {key!r}")
-        return [(self.units[number], pattern) for number, pattern in chosen.items()]
-
-    def _numbers(self) -> dict[Hashable, int]:
+    @property
+    def numbers(self) -> dict[Hashable, int]:
+        """The number of the model of each key, or of each name in an ensemble."""
         if self.by_key is not None:
             return dict(self.by_key.units)
         return {name: number for number, name in enumerate(self.names or ())}
 
-    def _own_unit(self, number: int, keys: Sequence[Hashable]) -> Unit:
+    def own_unit(self, number: int, keys: Sequence[Hashable]) -> Unit:
         """The model of `keys` alone; where it was that of others too, they part, and share what is loaded for now."""
         unit = self.units[number]
         if self.by_key is None:
