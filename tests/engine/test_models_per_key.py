@@ -299,3 +299,17 @@ def test_without_an_engine_of_this_package_each_model_is_called_once_for_all_its
     assert [mapping.mh.log.calls for mapping in handler.mappings] == [1, 1, 1]
     assert handler.get_metrics_namespace() == "BeamML_KeyedModels"
     assert [each.log.calls for each in inner] == [0, 0, 0]
+
+
+@WORKERS
+def test_loading_is_not_part_of_the_first_batch(workers):
+    class SlowToLoad(CountingHandler):
+        def load_model(self):
+            time.sleep(0.5)
+            return super().load_model()
+
+    handler = KeyedModelHandler([KeyModelMapping([key], SlowToLoad()) for key in "ab"])
+    metrics = Metrics()
+    list(infer([("ab"[n % 2], n) for n in range(100)], handler, workers=workers, metrics=metrics))
+    flat = metrics.snapshot().to_dict()
+    assert flat["inference_batch_latency_micro_secs_MAX"] < 1e3 * flat["load_model_latency_milli_secs_MIN"]

@@ -10,7 +10,6 @@ from runinference.models.residency import Residency
 from runinference.testing.fakes import CountingHandler
 
 
-
 class Model:
     """Takes note of what is done to it."""
 

@@ -13,7 +13,6 @@ from runinference import ConfigurationError, Engine, EnsembleModelHandler, Keyed
 from runinference.testing.fakes import CountingHandler, FileModelHandler
 
 
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("RUNINFERENCE_CACHE", str(tmp_path / "cache"))

@@ -136,10 +136,12 @@ class Unit:
         for copy in self.copies:
             copy.release()
 
-    def enter(self) -> None:
+    def enter(self, copy: int = 0) -> None:
         """Waits until the model may be in memory, and loads it; to be paired with `leave`."""
         if self._residency is not None:
             self._residency.enter(self)
+        else:
+            self.copies[copy].load()
 
     def leave(self) -> None:
         """Allows the model to leave the memory."""
