@@ -237,6 +237,27 @@ def test_no_copies_of_models_are_left_behind(tmp_path):
     assert left == []
 
 
+def test_the_version_that_is_gone_back_to_can_be_loaded_again(tmp_path):
+    write(tmp_path / "v2", 2)
+    handler = FileModelHandler(tmp_path / "v2", bad={3: range(100, 10_000)})
+    other = KeyModelMapping(["other"], FileModelHandler(tmp_path / "v2"))
+    keyed = KeyedModelHandler([KeyModelMapping(["watched"], handler), other], max_models_per_worker_hint=1)
+    with Engine(keyed, watch_model_pattern={"watched": str(tmp_path / "v*")}, watch_interval_s=0.02) as engine:
+        assert len(list(engine.map([("watched", 1)]))) == 1
+        write(tmp_path / "v3", 3)
+        until = time.monotonic() + 10
+        while not engine.metrics()["watched-model_updates"]:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        rows = [("watched", 100), ("other", 1), ("watched", 101)]
+        for _ in range(3):  # Each needs the place of the other, so that both are loaded again and again.
+            results = [result for row in rows for _, result in engine.map([row])]
+            assert [result.inference for result in results] == [200, 2, 202]
+        assert engine.metrics()["failed_model_updates"] == 1
+        os.remove(tmp_path / "v2")
+        assert [result.inference for _, result in engine.map([("watched", 5)])] == [10]
+
+
 @pytest.mark.parametrize(
     ("handler", "pattern", "message"),
     [

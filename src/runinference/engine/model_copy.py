@@ -42,6 +42,12 @@ class ModelCopy:
         """The version that the next batch runs on."""
         return self._served
 
+    @property
+    def versions(self) -> list[Served]:
+        """The version that the next batch runs on, and the one to go back to."""
+        with self._state:
+            return [self._served, *([self._before] if self._before is not None else [])]
+
     def load(self) -> None:
         """Loads the model, if it is not loaded yet.
 

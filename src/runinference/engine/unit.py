@@ -120,6 +120,11 @@ class Unit:
         return self.copies[0].served.model_id
 
     @property
+    def model_ids(self) -> set[str | None]:
+        """The versions that may have to be loaded again: the one that runs, and the one to go back to."""
+        return {served.model_id for copy in self.copies for served in copy.versions}
+
+    @property
     def is_loaded(self) -> bool:
         """Whether the model is in memory."""
         return any(copy.served.lease.loaded is not None for copy in self.copies)

@@ -40,7 +40,7 @@ class Watching:
         self._watch = ModelWatch(pattern, served=self._own_path)
         self._watcher = Watcher(self._watch, self._bring_in, interval_s)
         self._contents: dict[str, str] = {}
-        self._snapshot: str | None = None
+        self._snapshots: dict[str, str] = {}
 
     def start(self) -> None:
         """Begins with the version that is there now, and looks for others from then on."""
@@ -57,7 +57,7 @@ class Watching:
     def close(self) -> None:
         """Looks no more."""
         self._watcher.close()
-        self._keep(None)
+        self._drop_but(set())
 
     def _is_watched(self, path: str) -> bool:
         return plain_path(path) in map(plain_path, find_candidates(self._watch.pattern, path))
@@ -65,28 +65,30 @@ class Watching:
     def _begin_with(self, found: Found) -> None:
         path = _private(found)
         self._updates.begin_with(self._unit, with_path(self._unit.plan.handler, path, found.path))
-        self._took_over(found, path)
+        self._took_over(found, path, found.path)
 
     def _bring_in(self, found: Found) -> None:
-        path = _private(found)
+        path, model_id = _private(found), self._name(found)
         try:
-            self._updates.start(self._unit, with_path(self._unit.plan.handler, path, self._name(found))).result()
+            self._updates.start(self._unit, with_path(self._unit.plan.handler, path, model_id)).result()
         except Exception:  # It has been reported, and the version before serves on.
             self._watch.rejected(found)
             if path != found.path:
                 drop_snapshot(path)
         else:
-            self._took_over(found, path)
+            self._took_over(found, path, model_id)
 
-    def _took_over(self, found: Found, path: str) -> None:
+    def _took_over(self, found: Found, path: str, model_id: str) -> None:
         self._watch.served(found.content_hash)
         self._contents[plain_path(found.path)] = found.content_hash
-        self._keep(path if path != found.path else None)
+        if path != found.path:
+            self._snapshots[model_id] = path
+        self._drop_but(self._unit.model_ids)
 
-    def _keep(self, snapshot: str | None) -> None:
-        before, self._snapshot = self._snapshot, snapshot
-        if before is not None and before != snapshot:
-            drop_snapshot(before)
+    def _drop_but(self, needed: set[str | None]) -> None:
+        """Drops the copies of versions that are neither served nor the way back from the one that is."""
+        for model_id in self._snapshots.keys() - needed:
+            drop_snapshot(self._snapshots.pop(model_id))
 
     def _name(self, found: Found) -> str:
         """What results call it: its path, with a part of the hash where that has held something else before."""

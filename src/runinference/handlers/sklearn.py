@@ -116,8 +116,8 @@ class _SklearnModelHandler(ModelHandler[Any, PredictionResult, Any]):
             One result for each row, with the file of the model as `model_id`.
         """
         if self._inference_fn is not None:
-            return results_of_own_function(batch, self._inference_fn(model, batch, inference_args), self._model_uri)
-        return make_results(batch, type(self)._default_inference_fn(model, batch, inference_args), self._model_uri)
+            return results_of_own_function(batch, self._inference_fn(model, batch, inference_args), self.get_model_id())
+        return make_results(batch, type(self)._default_inference_fn(model, batch, inference_args), self.get_model_id())
 
     def get_model_id(self) -> str:
         """Where the model is loaded from."""

@@ -217,7 +217,7 @@ _ROWS: list[MetricSpec] = [
         "batches_flushed_bucket",
         "counter",
         "batches",
-        "Batches of the bucket with the oldest row, sent off because too many rows waited in all buckets.",
+        "Batches of a bucket or model with the oldest row, sent off because too many rows came in since for others.",
         "batching",
         "sent for their bucket",
     ),

@@ -11,10 +11,11 @@ from typing import Any, Unpack, cast
 import numpy as np
 import pytest
 
+from runinference.engine.engine import Engine
 from runinference.engine.local import infer
 from runinference.errors import ConfigurationError, MissingDependencyError, RunInferenceError
 from runinference.handler import ModelHandler, num_bytes
-from runinference.keyed import KeyedModelHandler
+from runinference.keyed import KeyedModelHandler, KeyModelMapping, KeyModelPathMapping
 from runinference.metrics import Metrics
 from runinference.options import HandlerOptions
 from runinference.prediction import Failure, PredictionResult
@@ -181,6 +182,27 @@ class HandlerContract:
         results = list(infer(self.examples(3), handler))
         self.assert_same([result.inference for result in results], expected)
         assert {result.model_id for result in results} == {path}
+
+    def test_the_model_is_exchanged_while_the_engine_runs(self) -> None:
+        """From then on results are the other model's, and carry the name that the update gave it."""
+        handler, case = KeyedModelHandler([KeyModelMapping(["key"], self.handler())]), self.other_model()
+        if case is None:
+            pytest.skip("the handler cannot change its model")
+        path, expected = case
+        rows = [("key", example) for example in self.examples(3)]
+        with Engine(handler) as engine:
+            before = [result.inference for _, result in engine.map(rows)]
+            self.assert_same(before, self.expected(self.examples(3)))
+            engine.update_model([KeyModelPathMapping(["key"], path, "the other")]).result()
+            results = [result for _, result in engine.map(rows)]
+        self.assert_same([result.inference for result in results], expected)
+        assert {result.model_id for result in results} == {"the other"}
+
+    def test_two_copies_run_side_by_side(self) -> None:
+        """Each row is predicted once, by one or the other."""
+        examples = self.examples(9)
+        handler = self.handler(model_copies=2, max_batch_size=2)
+        self.assert_same(self.predict(handler, examples), self.expected(examples))
 
     def test_a_package_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The error says what to type."""
