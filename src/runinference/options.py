@@ -26,8 +26,8 @@ class HandlerOptions(TypedDict, total=False):
         batch_bucket_boundaries: Ascending lengths that part the rows into buckets; without them a look-ahead window
             is sorted by length.
         large_model: Share one copy of the model between the processes of a machine.
-        model_copies: Number of copies of the model, which run side by side: in this process or, on a runner with several
-            processes, in processes of their own.
+        model_copies: Number of copies of the model, which run side by side: in this process or, on a runner with
+            several processes, in processes of their own.
         env_vars: Environment variables, set before the model is loaded.
     """
 

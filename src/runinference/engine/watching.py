@@ -7,6 +7,7 @@ import os
 
 from runinference.engine.unit import Unit
 from runinference.engine.update import Updates, with_path
+from runinference.errors import is_transient
 from runinference.models.candidates import find_candidates
 from runinference.models.snapshot import drop_snapshot, take_snapshot
 from runinference.models.versions import content_hash, plain_path
@@ -71,8 +72,11 @@ class Watching:
         path, model_id = _private(found), self._name(found)
         try:
             self._updates.start(self._unit, with_path(self._unit.plan.handler, path, model_id)).result()
-        except Exception:  # It has been reported, and the version before serves on.
-            self._watch.rejected(found)
+        except Exception as error:  # It has been reported, and the version before serves on.
+            if is_transient(error) or (error.__cause__ is not None and is_transient(error.__cause__)):
+                self._watch.again(found)
+            else:
+                self._watch.rejected(found)
             if path != found.path:
                 drop_snapshot(path)
         else:
@@ -82,6 +86,8 @@ class Watching:
         self._watch.served(found.content_hash)
         self._contents[plain_path(found.path)] = found.content_hash
         if path != found.path:
+            if model_id in self._snapshots:  # Each take is followed by a drop, also of the same one.
+                drop_snapshot(self._snapshots[model_id])
             self._snapshots[model_id] = path
         self._drop_but(self._unit.model_ids)
 

@@ -120,9 +120,13 @@ def open_filesystem(url: str, **options: Any) -> tuple[Any, str]:
     except ImportError as error:
         raise MissingDependencyError("fsspec", "cli", "read and write tables behind URLs") from error
     protocol = re.split("://|::", url, maxsplit=1)[0]
-    known = fsspec.available_protocols()
-    if protocol not in known:
-        raise ConfigurationError(f"cannot open {url!r}: no protocol {protocol!r}.{closest(protocol, known)}")
+    try:
+        fsspec.get_filesystem_class(protocol)  # Which knows those that the user registered too.
+    except ValueError:
+        hint = closest(protocol, fsspec.available_protocols())
+        raise ConfigurationError(f"cannot open {url!r}: no protocol {protocol!r}.{hint}") from None
+    except ImportError as error:
+        raise ConfigurationError(f"cannot open {url!r}: {error}") from error
     try:
         filesystem, path = fsspec.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
+import re
 
 from runinference.errors import ConfigurationError, closest
-from runinference.models.files import _fsspec, open_model_file
+from runinference.models.files import open_model_file, require_fsspec
 from runinference.models.versions import Signature, filesystem_of, plain_path
 
 _MOST_POINTER_BYTES = 4096
@@ -87,7 +88,7 @@ def read_pointer(path: str, signature: Signature) -> str | None:
         return None
     if len(lines) != 1 or not lines[0].isprintable():
         return None
-    if "://" in lines[0]:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", lines[0]):
         return plain_path(lines[0])
     if "://" not in path:
         return os.path.normpath(os.path.join(os.path.dirname(path), lines[0]))
@@ -110,17 +111,15 @@ def _check_folder(pattern: str) -> None:
 
 
 def _check_url(url: str) -> None:
-    fsspec = _fsspec(url)
+    fsspec = require_fsspec(url)
     protocol = url.partition("://")[0]
-    known = fsspec.available_protocols()
     if "::" in protocol:
         raise ConfigurationError(f"Models cannot be watched at {url!r}: a URL within a URL is not supported")
-    if protocol not in known:
-        raise ConfigurationError(
-            f"Models cannot be watched at {url!r}: no protocol {protocol!r}.{closest(protocol, known)}"
-        )
     try:
         fsspec.get_filesystem_class(protocol)
+    except ValueError:
+        hint = closest(protocol, fsspec.available_protocols())
+        raise ConfigurationError(f"Models cannot be watched at {url!r}: no protocol {protocol!r}.{hint}") from None
     except ImportError as error:
         raise ConfigurationError(f"Models cannot be watched at {url!r}: {error}") from error
 

@@ -25,9 +25,9 @@ def open_model_file(uri: str) -> BinaryIO:
     try:
         if "://" not in uri:
             return open(uri, "rb")
-        return cast(BinaryIO, _fsspec(uri).open(uri, "rb").open())
+        return cast(BinaryIO, require_fsspec(uri).open(uri, "rb").open())
     except FileNotFoundError:
-        raise ModelLoadError(f"The model file {uri} does not exist.{_nearest(uri)}") from None
+        raise ModelLoadError(f"The model file {uri} does not exist.{nearest_name(uri)}") from None
     except IsADirectoryError:
         raise ModelLoadError(f"{uri} is a folder, not a model file") from None
     except OSError as error:
@@ -48,16 +48,16 @@ def local_model(uri: str) -> str:
         uri = url2pathname(uri.removeprefix("file://"))
     if "://" not in uri:
         if not os.path.exists(uri):
-            raise ModelLoadError(f"The model {uri} does not exist.{_nearest(uri)}")
+            raise ModelLoadError(f"The model {uri} does not exist.{nearest_name(uri)}")
         return uri
-    fsspec = _fsspec(uri)
+    fsspec = require_fsspec(uri)
     try:
         filesystem, path = fsspec.url_to_fs(uri)
         state = [filesystem.info(path)]
         if state[0].get("type") == "directory":
             state = [filesystem.info(name) for name in sorted(filesystem.find(path))]
         key = hashlib.sha256(f"{uri} {state}".encode()).hexdigest()[:32]
-        place = _cache() / key / path.rstrip("/").rpartition("/")[2]
+        place = cache_folder() / key / path.rstrip("/").rpartition("/")[2]
         if not place.exists():
             _download(filesystem, path, place, state[0].get("size"))
     except FileNotFoundError:
@@ -87,16 +87,23 @@ def _download(filesystem: Any, path: str, place: Path, size: int | None) -> None
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where models are kept that were downloaded or copied: `$RUNINFERENCE_CACHE`, or else `~/.cache/runinference`."""
     chosen = os.environ.get("RUNINFERENCE_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "runinference"
 
 
-def _fsspec(uri: str) -> Any:
+def require_fsspec(uri: str) -> Any:
+    """The module fsspec.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
     return require("fsspec", "cli", f"read the model from {uri}")
 
 
-def _nearest(uri: str) -> str:
+def nearest_name(uri: str) -> str:
+    """` Did you mean x?` with the name beside `uri` that is most like it, or an empty string."""
     folder = Path(uri).parent
     names = os.listdir(folder) if "://" not in uri and folder.is_dir() else []
     matches = difflib.get_close_matches(Path(uri).name, names, n=1)

@@ -44,8 +44,9 @@ def fits(num_bytes: int, margin: float = 0.1, *, proc: str = "/proc", cgroup: st
 
 def _left_in_groups(membership: Path, root: Path) -> Iterator[int]:
     for line in _lines(membership):
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
             base, limit, usage, reclaimable = root, "memory.max", "memory.current", "inactive_file"
         elif "memory" in controllers.split(","):
             base, limit, usage = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"

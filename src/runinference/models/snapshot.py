@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runinference.errors import ModelLoadError
-from runinference.models.files import _cache, open_model_file
+from runinference.models.files import cache_folder, open_model_file
 from runinference.models.versions import content_hash as hash_of
 from runinference.models.versions import model_files, plain_path
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 _BLOCK_BYTES = 1 << 20
 _MOST_COPY_BYTES = 1 << 30
 
-# The uses that this process makes of each folder: its lock file, open and locked against removal, where there are locks.
+# For each use that this process makes of a folder its lock file, open; `None` where files cannot be locked.
 _holds: dict[Path, list[int | None]] = {}
 _holds_lock = threading.Lock()
 
@@ -48,7 +48,7 @@ def take_snapshot(path: str, content_hash: str) -> str:
         ModelLoadError: The content is another one, or it cannot be read.
     """
     path = plain_path(path)
-    folder = _cache() / "snapshots" / content_hash
+    folder = cache_folder() / "snapshots" / content_hash
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)
@@ -93,30 +93,28 @@ def drop_snapshot(path: str) -> None:
 
 def _provide(path: str, place: Path, content_hash: str) -> None:
     """Makes sure that the copy is at `place`, and right."""
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=place.parent))
-    maker = open(unfinished.parent / ".making", "wb")
-    try:
-        _wait_for_others(maker)
+    with (
+        open(place.parent / ".making", "wb") as turn,
+        tempfile.TemporaryDirectory(prefix=".unfinished-", dir=place.parent, ignore_cleanup_errors=True) as unfinished,
+    ):
+        _wait_for(turn)
         if _is(place, content_hash):
             return
-        copied = unfinished / place.name
+        copied = Path(unfinished, place.name)
         for name, file in model_files(path).items():
             (copied / name).parent.mkdir(parents=True, exist_ok=True)
             _copy(file, copied / name)
         if not _is(copied, content_hash):
             raise ModelLoadError(
-                f"The model {path} is not what it was found to be, of content {content_hash[:12]}…: it was changed "
-                "before it could be copied. Put a new version beside the old one, or rename it into place"
+                f"The content of {path} is not the expected one, {content_hash[:12]}…: it was changed before it could "
+                "be copied. Put a new version beside the old one, or rename it into place"
             )
         try:
             os.replace(copied, place)
         except OSError:  # A folder is there that is damaged, or that another process made where there are no locks.
             if not _is(place, content_hash):
-                os.replace(place, unfinished / ".damaged")
+                os.replace(place, Path(unfinished, "damaged"))
                 os.replace(copied, place)
-    finally:
-        maker.close()
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _is(path: Path, content_hash: str) -> bool:
@@ -145,17 +143,18 @@ def _copied_by_system(original: BinaryIO, copy: BinaryIO) -> bool:
     return False
 
 
-def _wait_for_others(maker: BinaryIO) -> None:
+def _wait_for(turn: BinaryIO) -> None:
     """Lets one process copy at a time; the next one finds the copy made."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
-            fcntl.lockf(maker, fcntl.LOCK_EX)  # No child inherits this kind of lock.
+            fcntl.lockf(turn, fcntl.LOCK_EX)  # A child does not inherit this kind of lock.
 
 
 def _hold(folder: Path) -> int | None:
     """Makes the folder and locks it against removal; `None` where there are no locks."""
     while True:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         with contextlib.suppress(FileNotFoundError):  # It was removed at this moment.
             return _lock(folder, shared=True)
 
@@ -210,7 +209,7 @@ def _go_without(path: str, error: OSError) -> str:
         "The model %s could not be copied to %s: %s. It is read where it is: do not overwrite it while it is served, "
         "put new versions beside it",
         path,
-        _cache() / "snapshots",
+        cache_folder() / "snapshots",
         error.strerror or error,
     )
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.request import url2pathname
 
 from runinference.errors import ModelLoadError
-from runinference.models.files import _fsspec, _nearest, open_model_file
+from runinference.models.files import nearest_name, open_model_file, require_fsspec
 
 _BLOCK_BYTES = 1 << 20
 # Parts of the names that file systems give to what changes with the content. Times of access and signed links, which
@@ -117,7 +116,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
         ModelLoadError: The protocol is unknown, or its package is not installed.
         MissingDependencyError: fsspec is not installed.
     """
-    fsspec = _fsspec(url)
+    fsspec = require_fsspec(url)
     try:
         filesystem, place = fsspec.url_to_fs(url)
     except (ImportError, OSError, ValueError) as error:
@@ -149,14 +148,19 @@ def _list(path: str, onerror: Callable[[OSError], None] | None) -> dict[str, tup
             paths += [os.path.join(parent, name) for name in names]
     found = {}
     for file in paths:
-        with contextlib.suppress(FileNotFoundError):  # What has gone meanwhile is no part of it any more.
+        try:
             state = os.stat(file)
-            if stat.S_ISREG(state.st_mode):  # Pipes and sockets would be read for ever.
-                found["" if file == path else os.path.relpath(file, path).replace(os.sep, "/")] = (file, state)
+        except OSError as error:
+            if onerror is not None:
+                onerror(error)
+            continue
+        if stat.S_ISREG(state.st_mode):  # Pipes and sockets would be read for ever.
+            found["" if file == path else os.path.relpath(file, path).replace(os.sep, "/")] = (file, state)
     return dict(sorted(found.items()))
 
 
 def _refuse(error: OSError) -> None:
+    # What has gone, also before the link to it, is no part of the model.
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -171,7 +175,9 @@ def _list_url(url: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     except FileNotFoundError:
         return {}
     start = len(place.rstrip("/")) + 1
-    return {name[start:]: (filesystem.unstrip_protocol(name), files[name]) for name in sorted(files)}
+    # Some stores have an empty object for the folder itself.
+    names = [name for name in sorted(files) if name[start:] and not name.endswith("/")]
+    return {name[start:]: (filesystem.unstrip_protocol(name), files[name]) for name in names}
 
 
 def _sign_url(url: str, refresh: bool) -> Signature | None:
@@ -216,4 +222,4 @@ def _seconds(value: Any) -> float | None:
 
 
 def _missing(path: str) -> str:
-    return f"The model {path} does not exist.{_nearest(path)}"
+    return f"The model {path} does not exist.{nearest_name(path)}"

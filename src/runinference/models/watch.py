@@ -15,7 +15,7 @@ from typing import Self
 
 from runinference.errors import ConfigurationError, ModelLoadError, RunInferenceError
 from runinference.models.candidates import check_pattern, find_candidates, read_pointer
-from runinference.models.files import _nearest
+from runinference.models.files import nearest_name
 from runinference.models.versions import Signature, content_hash, plain_path, signature_of
 
 _logger = logging.getLogger(__name__)
@@ -87,6 +87,12 @@ class ModelWatch:
         self._rejected.add(found.content_hash)
         if self._offered == found.content_hash:
             self._offered = None
+
+    def again(self, found: Found) -> None:
+        """Says that a version could not be tried; a later poll finds it again. Any thread may call it."""
+        if self._offered == found.content_hash:
+            self._offered = None
+        self._seen.pop(found.path, None)
 
     def poll(self) -> Found | None:
         """Looks once: the version that should be served instead of the last one found, or `None` for no change.
@@ -175,8 +181,8 @@ class ModelWatch:
         # If it cannot be read, what is found first is at worst loaded again.
         with contextlib.suppress(Exception):
             signature = signature_of(self._served_path)
-            if signature is not None:
-                self._served = self._hash(self._served_path, signature)
+            found = None if signature is None else self._hash(self._served_path, signature)
+            self._served = self._served or found  # `served()` may have been called meanwhile.
 
     def _look(self) -> tuple[dict[str, Signature], bool]:
         """The candidates, and whether they are complete though they may never have been seen before."""
@@ -200,7 +206,7 @@ class ModelWatch:
             return target, signature
         if target is not None and self._target is not None:
             raise ModelLoadError(
-                f"The version pointer {self.pattern} names {target}, where no model is.{_nearest(target)}"
+                f"The version pointer {self.pattern} names {target}, where no model is.{nearest_name(target)}"
             )
         self._target = None
         return None
@@ -264,14 +270,16 @@ class Watcher:
                 if found is not None and not self._stop.is_set():
                     self._on_found(found)
             except Exception as error:
-                self._warn(f"Looking for a new model at {self._watch.pattern} failed: {error}", error)
+                reason = str(error) or type(error).__name__
+                self._warn(f"The model could not be refreshed from {self._watch.pattern}: {reason}", error)
             self._stop.wait(self._interval_s)
 
     def _warn_of_nothing(self) -> None:
         pattern = self._watch.pattern
-        self._warn(f"There is no model at {pattern} yet.{'' if os.path.exists(pattern) else _nearest(pattern)}")
+        self._warn(f"There is no model at {pattern} yet.{'' if os.path.exists(pattern) else nearest_name(pattern)}")
 
     def _warn(self, message: str, error: Exception | None = None) -> None:
         if message not in self._logged:
             self._logged.add(message)
-            _logger.warning(message, exc_info=error if not isinstance(error, RunInferenceError) else None)
+            expected = error is None or isinstance(error, (RunInferenceError, OSError))
+            _logger.warning(message, exc_info=None if expected else error)
