@@ -41,6 +41,7 @@ _EXPORTS = {
     "ModelHandler": "handler",
     "ModelLoadError": "errors",
     "ModelMetadata": "keyed",
+    "ModelProcessDiedError": "errors",
     "ModelType": "handlers.tensorflow.handlers",
     "OnnxModelHandlerNumpy": "handlers.onnx.handlers",
     "OutputCountError": "errors",

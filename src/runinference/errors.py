@@ -8,6 +8,7 @@
     ├── ModelFaultError                     the model as a whole fails, not one of its rows
     │   └── OutputCountError                as many predictions as rows were expected
     ├── InferenceTimeoutError (TimeoutError) a batch took longer than `timeout_s`
+    ├── ModelProcessDiedError (TransientError) the process that holds the model died during a call
     ├── RowError (ValueError)               a row cannot be run, whatever becomes of the others
     ├── DataError                           the input cannot be read or the output cannot be written
     └── EngineClosedError                   the engine was used after `close()`
@@ -98,6 +99,10 @@ class EngineClosedError(RunInferenceError):
 
 class TransientError(Exception):
     """Mix-in for exceptions of handlers: the same call may succeed when it is tried again."""
+
+
+class ModelProcessDiedError(RunInferenceError, TransientError):
+    """The process that held the model died during a call; another takes its place, so the call may be tried again."""
 
 
 def is_transient(error: BaseException) -> bool:
