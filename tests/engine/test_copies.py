@@ -49,6 +49,18 @@ def test_each_copy_is_made_for_its_place():
     assert metrics.snapshot()["num_inferences"] == 1000
 
 
+def test_engines_of_one_handler_share_its_copies():
+    class Placed(CountingHandler):
+        def for_copy(self, copy_number, copies):
+            return copy.copy(self)
+
+    handler = Placed(model_copies=2, max_batch_size=4)
+    with Engine(handler) as one, Engine(handler) as other:
+        for engine in (one, other, one):
+            assert len(list(engine.map(range(100)))) == 100
+        assert handler.log.loads == 2
+
+
 def test_one_copy_is_the_handler_itself():
     class Placed(CountingHandler):
         def for_copy(self, copy, copies):

@@ -1,6 +1,9 @@
-"""Trained models in files."""
+"""Trained models in files, and copies of models that run at the same time."""
 
 import pickle
+import sys
+import threading
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -36,3 +39,49 @@ def models(tmp_path_factory):
 def trained(models):
     """The model `linear` itself."""
     return pickle.loads((models / "linear.pickle").read_bytes())
+
+
+@pytest.fixture
+def side_by_side():
+    """Loads and runs copies of a model at the same time, each in a thread of its own, many times over.
+
+    `side_by_side(handler, [rows, other_rows])` gives for each copy what it predicted for its rows, time after time.
+    """
+
+    def run(handler, batches, arguments=None, times=20):
+        copies = [handler.for_copy(number, len(batches)) for number in range(len(batches))]
+        answers = [Future() for _ in copies]
+        together = threading.Barrier(len(copies))
+        models = []
+
+        def work(number):
+            together.wait(30)
+            model = copies[number].load_model()
+            models.append(model)
+            together.wait(60)
+            found = []
+            for _ in range(times):
+                given = None if arguments is None else dict(arguments[number])
+                results = copies[number].run_inference(batches[number], model, given)
+                found.append([result.inference for result in results])
+            return found
+
+        def answer(number):
+            try:
+                answers[number].set_result(work(number))
+            except BaseException as error:
+                together.abort()
+                answers[number].set_exception(error)
+
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)  # Threads take turns as often as they can.
+        try:
+            for number in range(len(copies)):
+                threading.Thread(target=answer, args=(number,), daemon=True).start()
+            found = [each.result(100) for each in answers]
+        finally:
+            sys.setswitchinterval(before)
+        assert len(set(map(id, models))) == len(copies)
+        return found
+
+    return run

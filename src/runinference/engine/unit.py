@@ -87,6 +87,7 @@ class Unit:
 
     def serve(self, handler: Any, copy: int) -> Served:
         """The model of `handler`, a version of this one, ready to be loaded as a copy."""
+        owner = handler
         if self.plan.copies > 1 and hasattr(handler, "for_copy"):
             handler = handler.for_copy(copy, self.plan.copies)
         options = self._options
@@ -94,7 +95,7 @@ class Unit:
         def loaded(model: Loaded) -> None:
             self.reporter.loaded(handler, model)
 
-        lease = ModelLease(handler, MODELS, loaded, options.model_identifier, copy)
+        lease = ModelLease(handler, MODELS, loaded, options.model_identifier, copy, owner)
         plan = dataclasses.replace(self.plan, handler=handler)
         return Served(plan, lease, options.inference_args, options.retries, options.timeout_s, options.pause)
 

@@ -21,6 +21,7 @@ class ModelLease:
         identifier: Leases of one identifier share a model, if their handlers load the same one; without it those of
             one handler object do.
         copy: Which of several copies of the model this is.
+        owner: The handler object that the copies of a model have in common; `handler` itself where it is alone.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class ModelLease:
         on_load: Callable[[Loaded], None],
         identifier: str | None = None,
         copy: int = 0,
+        owner: Any = None,
     ) -> None:
         self._handler = handler
         self._store = store
         self._on_load = on_load
-        self._key = _key(handler, identifier, copy)
+        self._owner = handler if owner is None else owner  # Kept, since its id is part of the key.
+        self._key = _key(self._owner, identifier, copy)
         self._lock = threading.Lock()
         self._loaded: Loaded | None = None
 

@@ -59,7 +59,7 @@ def test_photos_in_a_folder_are_labelled(model_folder, tmp_path):
     expected = [result.inference for result in infer(photos, resolve_handler(handler))]
     for found, other in zip(table["prediction"].to_pylist(), expected, strict=True):
         assert [each["label"] for each in found] == [each["label"] for each in other]
-        assert [each["score"] for each in found] == pytest.approx([each["score"] for each in other])
+        assert [each["score"] for each in found] == pytest.approx([each["score"] for each in other], rel=1e-5)
 
 
 def test_the_first_at_sign_parts_the_task_from_the_model(tmp_path):

@@ -50,7 +50,7 @@ def test_the_device_is_looked_for_before_the_model_is_read():
         PytorchModelHandlerTensor("missing.pth", Linear, device="GPU").load_model()
 
 
-@pytest.mark.parametrize("device", ["TPU", "gpu:0", "cuda:x", "", None, 0, "cpu ", "meta", torch.device("meta")])
+@pytest.mark.parametrize("device", ["TPU", "gpu:0", "cuda:x", "", 0, "cpu ", "meta", torch.device("meta")])
 def test_an_unknown_device_is_refused_at_once(device):
     with pytest.raises(ConfigurationError, match=r"PytorchModelHandlerTensor: device must be 'CPU', 'GPU', 'auto'"):
         PytorchModelHandlerTensor("m.pth", Linear, device=device)

@@ -1,7 +1,4 @@
-"""Precision, memory order, compilation and threads change the speed of a model, not what it predicts."""
-
-import subprocess
-import sys
+"""Precision, memory order and compilation change the speed of a model, not what it predicts."""
 
 import pytest
 import torch
@@ -135,20 +132,3 @@ def test_a_compiled_model_predicts_the_same(saved):
 def test_compiling_with_another_method_is_refused():
     with pytest.raises(ConfigurationError, match="compile has no effect with"):
         PytorchModelHandlerTensor("m.pth", Linear, compile=True, inference_fn=make_tensor_model_fn("doubled"))
-
-
-def test_threads_are_set_for_the_process(tmp_path):
-    # In a process of its own, because the number holds for all of one.
-    code = (
-        "import sys, torch\n"
-        "from runinference import PytorchModelHandlerTensor\n"
-        "params = {'in_features': 3, 'out_features': 2}\n"
-        "handler = PytorchModelHandlerTensor(sys.argv[1], torch.nn.Linear, params, threads=3)\n"
-        "assert torch.get_num_threads() != 3\n"
-        "handler.load_model()\n"
-        "print(torch.get_num_threads())\n"
-    )
-    path = str(tmp_path / "model.pth")
-    torch.save(nn.Linear(3, 2).state_dict(), path)
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3"]

@@ -37,7 +37,8 @@ class HuggingFaceEmbeddingModelHandler(HuggingFaceTextModelHandler):
 
     Args:
         model_uri: A folder, a URL, or the name of a model on the hub.
-        device: `CPU`, `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`.
+        device: `CPU` (default), `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`. For several,
+            see `devices` among the options.
         pooling: `mean`, `cls` (the first token) or `max`, in place of what the model's files say.
         normalize: Whether vectors get length 1, in place of what the model's files say.
         tokenizer_uri: Where the tokenizer is, if not with the model.
@@ -52,7 +53,7 @@ class HuggingFaceEmbeddingModelHandler(HuggingFaceTextModelHandler):
     def __init__(
         self,
         model_uri: str,
-        device: str | torch.device = "CPU",
+        device: str | torch.device | None = None,
         *,
         pooling: Pooling | None = None,
         normalize: bool | None = None,

@@ -29,12 +29,13 @@ class TransformersModelHandler(TorchModelHandler):
     """
 
     _keyed = True
+    _not_shared = ("_load_model_args",)
 
     def __init__(
         self,
         model_uri: str,
         model_class: Any,
-        device: str | torch.device = "CPU",
+        device: str | torch.device | None = None,
         *,
         inference_fn: Callable[..., Any] | None = None,
         load_model_args: Mapping[str, Any] | None = None,
@@ -95,7 +96,8 @@ class HuggingFaceModelHandlerKeyedTensor(TransformersModelHandler):
         model_uri: A folder, a URL, or the name of a model on the hub.
         model_class: Its class, such as `transformers.AutoModelForMaskedLM`, or the name of that.
         framework: `pt`; transformers has no models for TensorFlow any more.
-        device: `CPU`, `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`.
+        device: `CPU` (default), `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`. For several,
+            see `devices` among the options.
         inference_fn: How the model is run: `make_keyed_tensor_model_fn("generate")`, or a function of your own that
             is called with `(batch, model, device, inference_args, model_id)`.
         load_model_args: Arguments for `from_pretrained`.
@@ -110,7 +112,7 @@ class HuggingFaceModelHandlerKeyedTensor(TransformersModelHandler):
         model_uri: str,
         model_class: Any,
         framework: Literal["pt"] = "pt",
-        device: str | torch.device = "CPU",
+        device: str | torch.device | None = None,
         **options: Any,
     ) -> None:
         if framework != "pt":
@@ -134,7 +136,8 @@ class HuggingFaceModelHandlerTensor(TransformersModelHandler):
     Args:
         model_uri: A folder, a URL, or the name of a model on the hub.
         model_class: Its class, such as `transformers.AutoModelForImageClassification`, or the name of that.
-        device: `CPU`, `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`.
+        device: `CPU` (default), `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`. For several,
+            see `devices` among the options.
         inference_fn: How the model is run: `make_tensor_model_fn("generate")`, or a function of your own that is
             called with `(batch, model, device, inference_args, model_id)`.
         load_model_args: Arguments for `from_pretrained`.

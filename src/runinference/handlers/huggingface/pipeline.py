@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from runinference.errors import ConfigurationError
-from runinference.handler import ModelHandler
 from runinference.handlers.huggingface.pipeline_rows import row_bytes, row_length
 from runinference.handlers.huggingface.tasks import IMAGE_TASKS, TEXT_TASKS, PipelineTask, task_name
-from runinference.handlers.pytorch.devices import parse_device
+from runinference.handlers.pytorch.copies import TorchCopies
 from runinference.handlers.pytorch.options import Precision
 from runinference.handlers.results import make_results, results_of_own_function
 from runinference.options import HandlerOptions, check_options
@@ -26,7 +25,7 @@ TooLong = Literal["truncate", "set_aside"]
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-class HuggingFacePipelineModelHandler(ModelHandler[Any, PredictionResult, Any]):
+class HuggingFacePipelineModelHandler(TorchCopies):
     """Runs a pipeline of transformers, which goes from a text, image or sound to labels, texts or boxes.
 
     ```python
@@ -44,6 +43,9 @@ class HuggingFacePipelineModelHandler(ModelHandler[Any, PredictionResult, Any]):
             one for the task.
         device: `CPU`, `GPU`, a name of PyTorch's such as `cuda:1`, a number of a GPU, or a `torch.device`; it must be
             there when the model is loaded. By default a GPU where there is one.
+        devices: Run copies of the pipeline on several devices: a list such as `["cuda:0", "cuda:1"]`, or `all` for
+            every GPU that is there when the engine is made. Copy i of `model_copies` runs on device i, and beyond the
+            last device from the first one on again; without `model_copies` there is one for each. In place of `device`.
         inference_fn: How the pipeline is run: `inference_fn(batch, pipeline, inference_args)`, to return one
             prediction for each example of the list.
         load_pipeline_args: Further arguments of `transformers.pipeline`.
@@ -56,12 +58,15 @@ class HuggingFacePipelineModelHandler(ModelHandler[Any, PredictionResult, Any]):
         ConfigurationError: An argument cannot work.
     """
 
+    _not_shared = ("_load_args",)
+
     def __init__(
         self,
         task: PipelineTask | str = "",
         model: str | os.PathLike[str] = "",
         *,
         device: Any = None,
+        devices: Sequence[Any] | Literal["all"] | None = None,
         inference_fn: Callable[..., Any] | None = None,
         load_pipeline_args: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
@@ -77,8 +82,13 @@ class HuggingFacePipelineModelHandler(ModelHandler[Any, PredictionResult, Any]):
             raise ConfigurationError(f"{name}: inference_fn must be a function, got {inference_fn!r}")
         self._inference_fn = inference_fn
         self._too_long = _checked_too_long(name, too_long, self._task, inference_fn)
-        self._load_args, self._device = _checked_load_args(name, load_pipeline_args or {}, device, precision)
-        self._options = check_options(name, _with_length(options, self._task), more=("precision", "too_long"))
+        self._options = check_options(
+            name, _with_length(options, self._task), more=("devices", "precision", "too_long")
+        )
+        self._load_args = _checked_load_args(name, load_pipeline_args or {}, precision)
+        own = _take_device(name, self._load_args, device if devices is None else devices)
+        if self._load_args.get("device_map") is None:
+            self._place(_of_number(own if device is None else device), _of_numbers(devices), default="auto")
 
     def load_model(self) -> Any:
         """Loads the pipeline and puts its model on the device.
@@ -92,7 +102,8 @@ class HuggingFacePipelineModelHandler(ModelHandler[Any, PredictionResult, Any]):
         from runinference.handlers.huggingface.pipeline_load import load_pipeline
         from runinference.handlers.huggingface.pipeline_prepare import make_ready
 
-        pipeline = load_pipeline(self._task, self._model, self._device, self._load_args)
+        device = self._device if self._load_args.get("device_map") is None else None
+        pipeline = load_pipeline(self._task, self._model, device, self._load_args)
         return make_ready(pipeline, self._too_long, own_tokenizer="tokenizer" not in self._load_args)
 
     def run_inference(
@@ -111,6 +122,7 @@ class HuggingFacePipelineModelHandler(ModelHandler[Any, PredictionResult, Any]):
         Raises:
             ModelFaultError: The pipeline does not take one of the `inference_args`.
         """
+        self._use_threads()
         if self._inference_fn is None:
             predictions = self._runner(model).run(model, batch, inference_args or {})
             return make_results(batch, predictions, self.get_model_id())
@@ -170,10 +182,8 @@ def _checked_too_long(owner: str, too_long: Any, task: str, inference_fn: Any) -
     return cast(TooLong, too_long or "truncate")
 
 
-def _checked_load_args(
-    owner: str, given: Mapping[str, Any], device: Any, precision: Any
-) -> tuple[dict[str, Any], str | None]:
-    """The arguments of `transformers.pipeline` and the name of the device; `None` where a device map says it."""
+def _checked_load_args(owner: str, given: Mapping[str, Any], precision: Any) -> dict[str, Any]:
+    """The arguments of `transformers.pipeline`."""
     arguments = dict(given)
     for name in ("task", "model"):
         if name in arguments:
@@ -187,14 +197,15 @@ def _checked_load_args(
         if "dtype" in arguments or "torch_dtype" in arguments:
             raise ConfigurationError(f"{owner}: give either precision or the dtype in load_pipeline_args, not both")
         arguments["dtype"] = _DTYPES[precision]
+    return arguments
+
+
+def _take_device(owner: str, arguments: dict[str, Any], given: Any) -> Any:
+    """Takes the device out of the arguments of `transformers.pipeline`, which are not to say it besides `given`."""
     places = [name for name in ("device", "device_map") if arguments.get(name) is not None]
-    if places and (device is not None or len(places) > 1):
+    if places and (given is not None or len(places) > 1):
         raise ConfigurationError(f"{owner}: the device is given twice; leave out {places[0]} in load_pipeline_args")
-    own = arguments.pop("device", None)
-    if "device_map" in places:
-        return arguments, None
-    device = own if device is None else device
-    return arguments, parse_device(owner, "auto" if device is None else _of_number(device))
+    return arguments.pop("device", None)
 
 
 def _of_number(device: Any) -> Any:
@@ -202,6 +213,10 @@ def _of_number(device: Any) -> Any:
     if not isinstance(device, int) or isinstance(device, bool):
         return device
     return "cpu" if device < 0 else "gpu" if device == 0 else f"cuda:{device}"
+
+
+def _of_numbers(devices: Any) -> Any:
+    return list(map(_of_number, devices)) if isinstance(devices, (list, tuple)) else devices
 
 
 def _with_length(options: HandlerOptions, task: str) -> HandlerOptions:

@@ -33,7 +33,8 @@ class HuggingFaceTextModelHandler(TransformersModelHandler):
     Args:
         model_uri: A folder, a URL, or the name of a model on the hub.
         model_class: Its class, such as `transformers.AutoModelForSequenceClassification`.
-        device: `CPU`, `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`.
+        device: `CPU` (default), `GPU`, `auto`, a name of PyTorch's such as `cuda:1`, or a `torch.device`. For several,
+            see `devices` among the options.
         tokenizer_uri: Where the tokenizer is, if not with the model.
         inference_fn: How the model is run: `make_keyed_tensor_model_fn("generate")`, or a function of your own that
             is called with `(batch, model, device, inference_args, model_id)` and texts for `batch`.
@@ -49,7 +50,7 @@ class HuggingFaceTextModelHandler(TransformersModelHandler):
         self,
         model_uri: str,
         model_class: Any,
-        device: str | torch.device = "CPU",
+        device: str | torch.device | None = None,
         *,
         tokenizer_uri: str | None = None,
         inference_fn: Callable[..., Any] | None = None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy as copying
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 
 from runinference.errors import ConfigurationError, ModelFaultError, ModelLoadError, OutputCountError, closest
 from runinference.handler import ModelHandler
+from runinference.handlers.copies import threads_of_copy
 from runinference.handlers.onnx.inputs import Input, examples_of_block, feed_of_block, feed_of_rows, split_inputs
 from runinference.handlers.onnx.session import (
     Providers,
@@ -54,7 +56,8 @@ class OnnxModelHandlerNumpy(ModelHandler[Any, PredictionResult, Any]):
         model_uri: Path or URL of the model, with its files of weights beside it, or of a folder with one model.
         session_options: Attributes of `onnxruntime.SessionOptions` as a dict, enumerations as texts, such as
             `{"graph_optimization_level": "ORT_ENABLE_BASIC"}`; or a function that makes one; or one itself, with which
-            the handler cannot be pickled.
+            the handler cannot be pickled. Where `intra_op_num_threads` is not set, several copies of the model
+            (`model_copies`) share the cores of this process.
         providers: Execution providers in order of preference, as names or tuples of name and options. All of them must
             be available. By default CUDA where this onnxruntime has it, and the CPU.
         provider_options: A dict of options for each provider.
@@ -67,6 +70,8 @@ class OnnxModelHandlerNumpy(ModelHandler[Any, PredictionResult, Any]):
     Raises:
         ConfigurationError: An argument cannot work.
     """
+
+    _threads: int | None = None
 
     def __init__(
         self,
@@ -101,7 +106,9 @@ class OnnxModelHandlerNumpy(ModelHandler[Any, PredictionResult, Any]):
             ConfigurationError: The session options cannot work.
             MissingDependencyError: onnxruntime is not installed.
         """
-        session = open_session(self._model_uri, self._session_options, self._providers, self._provider_options)
+        session = open_session(
+            self._model_uri, self._session_options, self._providers, self._provider_options, self._threads
+        )
         if self._inference_fn is None:
             try:
                 split_inputs(session, None)
@@ -134,10 +141,10 @@ class OnnxModelHandlerNumpy(ModelHandler[Any, PredictionResult, Any]):
         """
         if self._inference_fn is not None:
             outputs = self._inference_fn(model, batch, inference_args)
-            return results_of_own_function(batch, outputs, self._model_uri)
+            return results_of_own_function(batch, outputs, self.get_model_id())
         inputs, fixed = split_inputs(model, inference_args)
         predictions = self._run(model, inputs, feed_of_rows(batch, inputs), fixed, len(batch))
-        return make_results(batch, predictions, self._model_uri)
+        return make_results(batch, predictions, self.get_model_id())
 
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
         """Predicts for a block; of several outputs each row is a dict."""
@@ -163,6 +170,12 @@ class OnnxModelHandlerNumpy(ModelHandler[Any, PredictionResult, Any]):
     def update_model_path(self, model_path: str | None = None) -> None:
         """Makes the next `load_model` load from `model_path`."""
         self._model_uri = self._model_uri if model_path is None else str(model_path)
+
+    def for_copy(self, copy: int, copies: int) -> Self:  # noqa: ARG002
+        """The handler of one of several copies, with its part of the cores."""
+        clone = copying.copy(self)
+        clone._threads = threads_of_copy(copies)
+        return clone
 
     def _run(
         self, session: Any, inputs: Sequence[Input], feed: dict[str, Any], fixed: dict[str, Any], count: int

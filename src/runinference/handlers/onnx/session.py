@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,6 +21,8 @@ _logger = logging.getLogger(__name__)
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # How an ONNX file names a file that holds a part of its weights: a text field `location`, and the length of its value.
 _LOCATION = b"\n\x08location\x12"
+
+_lock = threading.Lock()
 
 SessionOptions = Mapping[str, Any] | Callable[[], Any] | Any
 Providers = Sequence[str | tuple[str, Mapping[str, Any]]]
@@ -91,8 +95,16 @@ def open_session(
     session_options: SessionOptions,
     providers: Providers | None,
     provider_options: Sequence[Mapping[str, Any]] | None,
+    threads: int | None = None,
 ) -> Any:
     """Opens the model at `uri`, on exactly the execution providers that are asked for.
+
+    Args:
+        uri: Path or URL of the model or its folder.
+        session_options: As a handler keeps them.
+        providers: The execution providers; `None` for CUDA where it is there, and the CPU.
+        provider_options: Options for each of them.
+        threads: Threads for each operation on the CPU where the session options do not say; `None` for all cores.
 
     Raises:
         ModelLoadError: The file is missing or damaged or no ONNX model, or a provider is not available.
@@ -115,7 +127,8 @@ def open_session(
     given = None if provider_options is None else [dict(each) for each in provider_options]
     try:
         # The fallback is that of onnxruntime to other providers, which says so only on standard output.
-        session = ort.InferenceSession(path, options, providers=plain, provider_options=given, enable_fallback=0)
+        with _threads_set(options, threads):
+            session = ort.InferenceSession(path, options, providers=plain, provider_options=given, enable_fallback=0)
     except Exception as error:
         raise ModelLoadError(
             f"{uri} cannot be loaded as an ONNX model ({qualified_name(type(error))}: {error}). "
@@ -192,6 +205,23 @@ def _set_option(options: Any, name: str, value: Any) -> None:
         raise ConfigurationError(
             f"session_options: {name} cannot be {value!r}; it is {current!r} by default"
         ) from error
+
+
+@contextmanager
+def _threads_set(options: Any, threads: int | None) -> Iterator[None]:
+    """Within it, `options` that leave the number of threads open ask for `threads`.
+
+    An object of the user's is left as it was, for other sessions; so two sessions must not be opened with it at once.
+    """
+    if threads is None or options.intra_op_num_threads:
+        yield
+        return
+    with _lock:
+        options.intra_op_num_threads = threads
+        try:
+            yield
+        finally:
+            options.intra_op_num_threads = 0
 
 
 def _size_of_files(path: Path) -> int:

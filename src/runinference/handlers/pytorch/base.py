@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from runinference.errors import ConfigurationError
-from runinference.handler import ModelHandler
-from runinference.handlers.pytorch.devices import parse_device
+from runinference.handlers.pytorch.copies import TorchCopies
 from runinference.handlers.pytorch.options import TorchOptions, TorchSettings, add_length, check_unused, split_options
 from runinference.handlers.results import make_results, results_of_own_function
 from runinference.packages import require
@@ -68,13 +67,13 @@ def row_length(row: Any) -> int:
     return int(shape[0]) if len(shape) in (1, 2) else _LENGTH_OF_OTHERS
 
 
-class TorchModelHandler(ModelHandler[Any, PredictionResult, Any]):
+class TorchModelHandler(TorchCopies):
     """Rows that are tensors, or tensors by name, through a PyTorch module.
 
     Rows that may differ in length are batched with those of like length.
 
     Args:
-        device: `CPU`, `GPU`, `auto`, a name of PyTorch's or a `torch.device`.
+        device: `CPU` (default), `GPU`, `auto`, a name of PyTorch's or a `torch.device`.
         inference_fn: What runs the model in place of calling it:
             `inference_fn(batch, model, device, inference_args, model_id)`.
         **options: See [TorchOptions][runinference.handlers.pytorch.options.TorchOptions].
@@ -89,10 +88,12 @@ class TorchModelHandler(ModelHandler[Any, PredictionResult, Any]):
         **options: Unpack[TorchOptions],
     ) -> None:
         name = type(self).__name__
+        devices = options.pop("devices", None)
         if self._keyed or options.get("padding") is not None:
             options = add_length(options, row_length)
         self._settings, self._options = split_options(name, options)
-        self._device = parse_device(name, device)
+        self._threads = self._settings.threads
+        self._place(device, devices, default="cpu")
         if inference_fn is not None and not callable(inference_fn):
             raise ConfigurationError(f"{name}: inference_fn must be a function, got {inference_fn!r}")
         if inference_fn is not None and not isinstance(inference_fn, CallMethod):
@@ -109,11 +110,12 @@ class TorchModelHandler(ModelHandler[Any, PredictionResult, Any]):
             MissingDependencyError: A package is not installed.
         """
         require("torch", "torch", f"run {type(self).__name__}")
-        from runinference.handlers.pytorch.devices import find_device
+        from runinference.handlers.pytorch.devices import as_current, find_device
         from runinference.handlers.pytorch.prepare import make_ready
 
         device = find_device(self._device)
-        return make_ready(self._load(device), device, self._settings)
+        with as_current(device):
+            return make_ready(self._load(device), device, self._settings)
 
     def _load(self, device: torch.device) -> torch.nn.Module:
         raise NotImplementedError
@@ -131,6 +133,7 @@ class TorchModelHandler(ModelHandler[Any, PredictionResult, Any]):
         Returns:
             One result for each row: tensors on the CPU that share no memory, in the shape of what the model returns.
         """
+        self._use_threads()
         if self._inference_fn is not None and not isinstance(self._inference_fn, CallMethod):
             return self._run_own(self._inference_fn, batch, model, inference_args)
         predictions, wait = self._runner(model).run(model, batch, inference_args)
@@ -140,11 +143,12 @@ class TorchModelHandler(ModelHandler[Any, PredictionResult, Any]):
     def _run_own(
         self, inference_fn: Callable[..., Any], batch: Sequence[Any], model: Any, inference_args: dict[str, Any] | None
     ) -> Iterable[PredictionResult]:
+        from runinference.handlers.pytorch.devices import as_current
         from runinference.handlers.pytorch.prepare import autocast
         from runinference.handlers.pytorch.runner import device_of
 
         device = device_of(model, self._device)
-        with autocast(self._settings, device):
+        with as_current(device), autocast(self._settings, device):
             outputs = inference_fn(batch, model, device, inference_args, self.get_model_id())
         return results_of_own_function(batch, outputs, self.get_model_id())
 

@@ -40,12 +40,14 @@ def make_keyed_tensor_model_fn(model_fn: str) -> CallMethod:
 class _PytorchModelHandler(TorchModelHandler):
     """What both handlers share: where the model is and how it is loaded."""
 
+    _not_shared = ("_model_params", "_load_model_args")
+
     def __init__(
         self,
         state_dict_path: str | None = None,
         model_class: Callable[..., torch.nn.Module] | None = None,
         model_params: Mapping[str, Any] | None = None,
-        device: str | torch.device = "CPU",
+        device: str | torch.device | None = None,
         *,
         inference_fn: Callable[..., Any] | None = None,
         torch_script_model_path: str | None = None,
@@ -117,8 +119,9 @@ class PytorchModelHandlerTensor(_PytorchModelHandler):
             They are mapped into memory, and no code in the file is run.
         model_class: Makes the module that the weights belong to.
         model_params: Arguments of `model_class`.
-        device: `CPU`, `GPU`, a name of PyTorch's such as `cuda:1` or `mps`, or a `torch.device`; it must be there when
-            the model is loaded. `auto` takes a GPU where there is one.
+        device: `CPU` (default), `GPU`, a name of PyTorch's such as `cuda:1` or `mps`, or a `torch.device`; it must be
+            there when the model is loaded. `auto` takes a GPU where there is one. For several, see `devices` among
+            the options.
         inference_fn: How the model is run: `make_tensor_model_fn("method")`, or a function of your own that is called
             with `(batch, model, device, inference_args, model_id)` and returns one prediction for each example.
         torch_script_model_path: Path or URL of a TorchScript file, in place of the first three.
@@ -134,6 +137,7 @@ class PytorchModelHandlerTensor(_PytorchModelHandler):
         """Predicts for a block; a null is NaN."""
         import torch
 
+        self._use_threads()
         # A copy, because a model may write into its input, and rows of columns have to be turned anyway.
         matrix = torch.from_numpy(np.array(to_matrix(block), order="C"))
         if self._inference_fn is not None and not isinstance(self._inference_fn, CallMethod):

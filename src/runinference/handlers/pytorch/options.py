@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
@@ -16,11 +16,15 @@ class TorchOptions(HandlerOptions, total=False):
     """Keyword options of every handler that runs PyTorch models, besides those of all handlers.
 
     Attributes:
+        devices: Run copies of the model on several devices: a list such as `["cuda:0", "cuda:1"]`, or `all` for every
+            GPU that is there when the engine is made. Copy i of `model_copies` runs on device i, and beyond the last
+            device from the first one on again; without `model_copies` there is one for each. In place of `device`.
         padding: What fills up the rows of a batch that are shorter than its longest: a number, or a mapping of names
             of inputs to numbers. Names that transformers use have defaults: the `pad_token_id` of the model's
             configuration for `input_ids`, 0 for `attention_mask` and `token_type_ids`.
         padding_side: `right` (default), or `left` for text that a model continues.
-        collate_fn: Makes the model's input of a list of rows, in place of stacking and padding.
+        collate_fn: Makes the model's input of a list of rows, in place of stacking and padding. Like every function
+            of yours, several copies of the model call it at the same time.
         max_length: Most elements, such as tokens, that a row may have; by default what the model's position
             embeddings allow.
         too_long: What happens to a longer row: `set_aside` (default) as a failure, or `truncate`.
@@ -29,9 +33,12 @@ class TorchOptions(HandlerOptions, total=False):
         precision: `fp32` (default: as the model is), `bf16` or `fp16`. Outputs are float32 all the same.
         compile: Compile the model with `torch.compile`; a text is its `mode`. The first batches are slow.
         channels_last: Keep images and weights in the memory order that convolutions are faster in.
-        threads: Threads for each operation on the CPU. Holds for the whole process.
+        threads: Threads for each operation on the CPU; by default as many as PyTorch takes, and where there are several
+            copies of the model, no more than the cores of this process allow each of them. Other models that run in
+            the same thread afterwards keep the number.
     """
 
+    devices: Sequence[Any] | Literal["all"] | None
     padding: float | Mapping[str, float] | None
     padding_side: Literal["right", "left"] | None
     collate_fn: Callable[[list[Any]], Any] | None
@@ -67,7 +74,7 @@ def split_options(owner: str, options: Mapping[str, Any]) -> tuple[TorchSettings
         ConfigurationError: An option is unknown, has a wrong value or would have no effect.
     """
     names = [field.name for field in fields(TorchSettings)]
-    others = check_options(owner, {k: v for k, v in options.items() if k not in names}, more=names)
+    others = check_options(owner, {k: v for k, v in options.items() if k not in names}, more=["devices", *names])
     settings = TorchSettings(**{k: v for k, v in options.items() if k in names and v is not None})
     _check(owner, settings)
     return settings, others

@@ -24,8 +24,6 @@ _HEAVY = (torch.nn.Linear, torch.nn.Embedding, torch.nn.modules.conv._ConvNd)
 
 def make_ready(module: torch.nn.Module, device: torch.device, settings: TorchSettings) -> torch.nn.Module:
     """The module as it will be run: without gradients, in evaluation mode, on `device`."""
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     with contextlib.suppress(NotImplementedError):  # An exported program cannot change its mode.
         module.eval()
     for parameter in module.parameters():

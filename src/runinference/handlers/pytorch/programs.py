@@ -12,6 +12,7 @@ import torch
 from runinference.errors import ModelLoadError
 from runinference.handlers.pytorch.harmless import check_harmless, first_words
 from runinference.handlers.pytorch.kinds import Kind, kind_of_file
+from runinference.handlers.pytorch.loading import ONE_AT_A_TIME
 from runinference.models.files import local_model
 
 
@@ -24,7 +25,7 @@ def load_torch_script(uri: str, device: torch.device, load_args: Mapping[str, An
     path = local_model(uri)
     check_kind(uri, path, "script")
     try:
-        with warnings.catch_warnings():
+        with ONE_AT_A_TIME, warnings.catch_warnings():
             # That TorchScript is deprecated concerns who writes such a file.
             warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
             return torch.jit.load(path, **{"map_location": device, **load_args})
@@ -42,13 +43,14 @@ def load_exported(uri: str, device: torch.device, load_args: Mapping[str, Any]) 
     check_kind(uri, path, "exported")
     check_harmless(uri, path)
     try:
-        program = torch.export.load(path, **load_args)
-        _check_mode(uri, program)
-        if device.type != "cpu":
-            from torch.export.passes import move_to_device_pass
+        with ONE_AT_A_TIME:
+            program = torch.export.load(path, **load_args)
+            _check_mode(uri, program)
+            if device.type != "cpu":
+                from torch.export.passes import move_to_device_pass
 
-            program = move_to_device_pass(program, device)
-        module = program.module()
+                program = move_to_device_pass(program, device)
+            module = program.module()
         module.batch_size = _batch_size(program)
         return module
     except ModelLoadError:

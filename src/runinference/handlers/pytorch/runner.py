@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from runinference.handlers.pytorch.collate import Collate, Collator, Inputs, Limits
-from runinference.handlers.pytorch.devices import find_device
+from runinference.handlers.pytorch.devices import as_current, find_device
 from runinference.handlers.pytorch.lengths import LengthCutter
 from runinference.handlers.pytorch.options import TorchSettings
 from runinference.handlers.pytorch.prepare import autocast, limits_of
@@ -108,7 +108,7 @@ class Runner:
             if self._settings.channels_last:
                 data = map_tensors(_channels_last, data)
             # Not inference_mode, in which a model could not compute gradients of its own, such as forces of energies.
-            with torch.no_grad(), autocast(self._settings, self._device):
+            with torch.no_grad(), as_current(self._device), autocast(self._settings, self._device):
                 named = isinstance(data, Mapping)
                 outputs = method(**data, **arguments) if named else method(data, **arguments)
                 return outputs if output_fn is None else output_fn(outputs, data)

@@ -16,6 +16,7 @@ import torch
 
 from runinference.errors import ModelLoadError, closest
 from runinference.handlers.pytorch.harmless import first_words
+from runinference.handlers.pytorch.loading import ONE_AT_A_TIME
 from runinference.handlers.pytorch.programs import check_kind
 from runinference.handlers.pytorch.skip_init import SkipRandomInit
 from runinference.models.files import local_model
@@ -54,14 +55,15 @@ def load_module(
 
 
 def _construct(model_class: Callable[..., Any], model_params: Mapping[str, Any]) -> Any:
-    before = torch.get_rng_state()
-    with SkipRandomInit():
-        module = model_class(**model_params)
-    if torch.equal(before, torch.get_rng_state()):
-        return module
-    # It draws numbers of its own, which the skipped ones come before.
-    torch.set_rng_state(before)
-    return model_class(**model_params)
+    with ONE_AT_A_TIME:
+        before = torch.get_rng_state()
+        with SkipRandomInit():
+            module = model_class(**model_params)
+        if torch.equal(before, torch.get_rng_state()):
+            return module
+        # It draws numbers of its own, which the skipped ones come before.
+        torch.set_rng_state(before)
+        return model_class(**model_params)
 
 
 def read_state_dict(uri: str, load_args: Mapping[str, Any] | None = None) -> dict[str, torch.Tensor]:
@@ -140,7 +142,7 @@ def _read_torch(path: str, uri: str, load_args: Mapping[str, Any]) -> Any:
     # Files from before PyTorch 1.6 are no zip archives and cannot be mapped.
     arguments = {"map_location": "cpu", "weights_only": True, "mmap": _is_zip(path), **load_args}
     try:
-        with warnings.catch_warnings():
+        with ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # About old formats, which concern who writes them.
             return torch.load(path, **arguments)
     except pickle.UnpicklingError as error:

@@ -124,10 +124,10 @@ class _TFModelHandler(ModelHandler[Any, PredictionResult, Any]):
             MemoryError: The batch does not fit into the memory of the device.
         """
         if self._inference_fn is None:
-            return make_results(batch, self._columns(self._run(batch, model, inference_args)), self._model_uri)
+            return make_results(batch, self._columns(self._run(batch, model, inference_args)), self.get_model_id())
         with _memory_errors(len(batch)):
-            outputs = self._inference_fn(model, batch, inference_args or {}, self._model_uri)
-            return results_of_own_function(batch, outputs, self._model_uri, self._columns)
+            outputs = self._inference_fn(model, batch, inference_args or {}, self.get_model_id())
+            return results_of_own_function(batch, outputs, self.get_model_id(), self._columns)
 
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
         """Predicts for a block; the predictions are arrays of numpy.
@@ -209,7 +209,9 @@ class TFModelHandlerNumpy(_TFModelHandler):
             whole batch.
         signature: Which signature of a SavedModel is run. By default the model itself where it can be called, else
             `serving_default`.
-        **options: See [HandlerOptions][runinference.options.HandlerOptions].
+        **options: See [HandlerOptions][runinference.options.HandlerOptions]. Several copies of the model
+            (`model_copies`) share the threads of TensorFlow, whose number is set once for a process, before the first
+            model is loaded: `tf.config.threading.set_intra_op_parallelism_threads`.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -252,7 +254,9 @@ class TFModelHandlerTensor(_TFModelHandler):
             whole batch.
         signature: Which signature of a SavedModel is run. By default the model itself where it can be called, else
             `serving_default`.
-        **options: See [HandlerOptions][runinference.options.HandlerOptions].
+        **options: See [HandlerOptions][runinference.options.HandlerOptions]. Several copies of the model
+            (`model_copies`) share the threads of TensorFlow, whose number is set once for a process, before the first
+            model is loaded: `tf.config.threading.set_intra_op_parallelism_threads`.
 
     Raises:
         ConfigurationError: An argument cannot work.

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import copy as copying
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 
 from runinference.errors import ConfigurationError
 from runinference.handler import ModelHandler
 from runinference.handlers.columns import check_feature_count, select, to_frame, to_matrix
+from runinference.handlers.copies import threads_of_copy
 from runinference.handlers.results import make_results, results_of_own_function
 from runinference.handlers.xgboost.frames import as_trained, holds_categories, join_frames, values_of
-from runinference.handlers.xgboost.model import booster_of, check_width, load, num_features, numbers, predict
+from runinference.handlers.xgboost.model import (
+    booster_of,
+    check_width,
+    load,
+    num_features,
+    numbers,
+    open_threads,
+    predict,
+    use_threads,
+)
 from runinference.options import HandlerOptions
 from runinference.packages import require
 from runinference.prediction import PredictionResult
@@ -24,6 +35,8 @@ Joined = tuple[Any, list[int | None] | None]
 
 class _XGBoostModelHandler(ModelHandler[Any, PredictionResult, Any]):
     """What the handlers share: all but how elements are joined and tables are read."""
+
+    _threads: int | None = None
 
     def __init__(
         self,
@@ -53,7 +66,11 @@ class _XGBoostModelHandler(ModelHandler[Any, PredictionResult, Any]):
             MissingDependencyError: xgboost, or scikit-learn for its estimators, is not installed.
         """
         require("xgboost", "xgboost", f"run {type(self).__name__}")
-        return load(self._model_class, self._model_state)
+        model = load(self._model_class, self._model_state)
+        threads = open_threads(self._threads)
+        if threads is not None:
+            use_threads(model, threads)
+        return model
 
     def run_inference(
         self, batch: Sequence[Any], model: Any, inference_args: dict[str, Any] | None = None
@@ -71,11 +88,12 @@ class _XGBoostModelHandler(ModelHandler[Any, PredictionResult, Any]):
         """
         if self._inference_fn is not None:
             outputs = self._inference_fn(batch, model, inference_args)
-            results = results_of_own_function(batch, outputs, self._model_state)
+            results = results_of_own_function(batch, outputs, self.get_model_id())
             # Functions written for Beam put the matrix that they made of an element in its place.
-            return make_results(batch, [result.inference for result in results], self._model_state)
+            return make_results(batch, [result.inference for result in results], self.get_model_id())
         rows, sizes = self._join(batch, booster_of(model))
-        return make_results(batch, _take_apart(predict(model, rows, inference_args), sizes), self._model_state)
+        predictions = predict(model, rows, inference_args, open_threads(self._threads))
+        return make_results(batch, _take_apart(predictions, sizes), self.get_model_id())
 
     def run_inference_on_block(self, block: Any, model: Any, inference_args: dict[str, Any] | None = None) -> Any:
         """Predicts for a block; where the model knows its columns by name, they are picked by name."""
@@ -84,9 +102,15 @@ class _XGBoostModelHandler(ModelHandler[Any, PredictionResult, Any]):
         check_feature_count(block, num_features(booster))
         rows = self._rows_of_block(block, booster)
         if self._inference_fn is None:
-            return predict(model, rows, inference_args)
+            return predict(model, rows, inference_args, open_threads(self._threads))
         results = self.run_inference(self._elements(rows), model, inference_args)
         return [result.inference for result in results]
+
+    def for_copy(self, copy: int, copies: int) -> Self:  # noqa: ARG002
+        """The handler of one of several copies, with its part of the cores."""
+        clone = copying.copy(self)
+        clone._threads = threads_of_copy(copies)
+        return clone
 
     @abstractmethod
     def _join(self, batch: Sequence[Any], booster: Any) -> Joined:
@@ -131,6 +155,8 @@ class XGBoostModelHandlerNumpy(_XGBoostModelHandler):
 
     Args:
         model_class: Makes an empty model: `xgboost.XGBClassifier`, `xgboost.Booster`, or a function without arguments.
+            Several copies (`model_copies`) share the cores of this process, unless it makes them with `n_jobs` or
+            `nthread`, or the environment variable `OMP_NUM_THREADS` is set.
         model_state: Path or URL of the model, saved as JSON or UBJSON.
         inference_fn: How it is run: `inference_fn(batch, model, inference_args)` with the list of examples, to return
             one prediction, or one `PredictionResult`, for each. By default one `predict` for the whole batch.
@@ -172,6 +198,8 @@ class XGBoostModelHandlerPandas(_XGBoostModelHandler):
 
     Args:
         model_class: Makes an empty model: `xgboost.XGBClassifier`, `xgboost.Booster`, or a function without arguments.
+            Several copies (`model_copies`) share the cores of this process, unless it makes them with `n_jobs` or
+            `nthread`, or the environment variable `OMP_NUM_THREADS` is set.
         model_state: Path or URL of the model, saved as JSON or UBJSON.
         inference_fn: How it is run: `inference_fn(batch, model, inference_args)` with the list of examples, to return
             one prediction, or one `PredictionResult`, for each. By default one `predict` for the whole batch.
@@ -211,6 +239,8 @@ class XGBoostModelHandlerSciPy(_XGBoostModelHandler):
 
     Args:
         model_class: Makes an empty model: `xgboost.XGBClassifier`, `xgboost.Booster`, or a function without arguments.
+            Several copies (`model_copies`) share the cores of this process, unless it makes them with `n_jobs` or
+            `nthread`, or the environment variable `OMP_NUM_THREADS` is set.
         model_state: Path or URL of the model, saved as JSON or UBJSON.
         inference_fn: How it is run: `inference_fn(batch, model, inference_args)` with the list of examples, to return
             one prediction, or one `PredictionResult`, for each. By default one `predict` for the whole batch.

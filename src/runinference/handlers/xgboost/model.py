@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -88,13 +90,32 @@ def _check_format(uri: str, content: bytearray) -> None:
     raise ModelLoadError(f"{uri} is neither JSON nor UBJSON: it begins with {bytes(content[:4])!r}. {advice}")
 
 
-def predict(model: Any, rows: Any, inference_args: dict[str, Any] | None) -> Any:
+def open_threads(threads: int | None) -> int | None:
+    """`threads`, unless the environment says how many there are to be."""
+    return None if os.environ.get("OMP_NUM_THREADS") else threads
+
+
+def use_threads(model: Any, threads: int) -> None:
+    """Lets a model predict with so many threads, unless it was made with a number of its own."""
+    xgboost = require("xgboost", "xgboost", "run its models")
+    booster = booster_of(model)
+    if not isinstance(booster, xgboost.Booster) or (getattr(model, "kwargs", None) or {}).get("nthread") is not None:
+        return
+    if json.loads(booster.save_config())["learner"]["generic_param"]["nthread"] != "0":
+        return
+    booster.set_param({"nthread": threads})
+    if booster is not model:
+        model.n_jobs = threads  # Of the matrix that an estimator makes of some kinds of rows.
+
+
+def predict(model: Any, rows: Any, inference_args: dict[str, Any] | None, threads: int | None = None) -> Any:
     """One call of the model for all rows.
 
     Args:
         model: A booster, which is given a `DMatrix`, or an estimator.
         rows: An array, frame or sparse matrix of shape (rows, features).
         inference_args: Keyword arguments for `predict`.
+        threads: Threads to make a `DMatrix` with; `None` for all cores.
 
     Returns:
         An array with one entry for each row.
@@ -112,7 +133,7 @@ def predict(model: Any, rows: Any, inference_args: dict[str, Any] | None) -> Any
     try:
         if isinstance(model, xgboost.Booster):
             names = None if hasattr(rows, "iloc") else model.feature_names
-            rows = xgboost.DMatrix(rows, feature_names=names, enable_categorical=True)
+            rows = xgboost.DMatrix(rows, feature_names=names, enable_categorical=True, nthread=threads)
         predictions = model.predict(rows, **arguments)
     except xgboost.core.XGBoostError as error:
         message = _first_line(error)
