@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-core bench bench-frameworks bench-peers site docs docs-tables clean
+.PHONY: help setup demo check test test-core bench bench-frameworks bench-models bench-peers site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
 
 bench-frameworks: $(PEERS)/.peers ## Measure the framework handlers against hand-written loops and Apache Beam
 	$(PEERS)/bin/python benchmarks/frameworks.py
+
+bench-models: $(PEERS)/.peers ## Measure several models: per key, side by side, exchanged while running, shared
+	$(PEERS)/bin/python benchmarks/many_models.py
 
 site docs: $(VENV)/.dev docs-tables ## Build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

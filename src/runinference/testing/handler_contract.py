@@ -261,6 +261,7 @@ def _assert_same(found: Any, expected: Any) -> None:
             _assert_same(one, other)
     elif isinstance(expected, (float, np.floating)) or hasattr(expected, "shape"):
         assert np.shape(found) == np.shape(expected)
-        np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5, atol=1e-6)
+        # A batch of another size adds up 32-bit numbers in another order, which shows so much in sums of about 1.
+        np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5, atol=5e-6)
     else:
         assert found == expected
