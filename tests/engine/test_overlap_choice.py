@@ -19,21 +19,26 @@ class Clock:
             self.choice.record(rows, timings, self.now, settled)
 
 
+def idle_cores():
+    """A choice on four cores that have nothing else to do."""
+    return OverlapChoice(4, cpu_s=lambda: 0.0)
+
+
 BALANCED = Timings(preprocess=0.02, inference=0.02, postprocess=0.01)
 
 
 def test_it_starts_without_threads():
-    assert not OverlapChoice().overlap
+    assert not idle_cores().overlap
 
 
 def test_steps_that_take_their_time_are_overlapped():
-    choice = OverlapChoice()
+    choice = idle_cores()
     Clock(choice).run(6, BALANCED)
     assert choice.overlap
 
 
 def test_overlapping_that_pays_is_kept():
-    choice = OverlapChoice()
+    choice = idle_cores()
     clock = Clock(choice)
     clock.run(6, BALANCED)
     assert choice.overlap
@@ -43,7 +48,7 @@ def test_overlapping_that_pays_is_kept():
 
 def test_overlapping_that_does_not_pay_is_given_up_for_good():
     """As where every step holds the interpreter lock."""
-    choice = OverlapChoice()
+    choice = idle_cores()
     clock = Clock(choice)
     clock.run(6, BALANCED)
     assert choice.overlap
@@ -63,7 +68,7 @@ def test_overlapping_that_does_not_pay_is_given_up_for_good():
     ],
 )
 def test_where_little_can_be_gained_no_thread_is_tried(timings):
-    choice = OverlapChoice()
+    choice = idle_cores()
     clock = Clock(choice)
     for _ in range(5000):
         clock.run(1, timings)
@@ -71,13 +76,13 @@ def test_where_little_can_be_gained_no_thread_is_tried(timings):
 
 
 def test_a_slow_consumer_is_overlapped_with_the_model():
-    choice = OverlapChoice()
+    choice = idle_cores()
     Clock(choice).run(6, Timings(inference=0.02, consumer=0.02))
     assert choice.overlap
 
 
 def test_short_batches_are_not_judged_before_their_size_settled():
-    choice = OverlapChoice()
+    choice = idle_cores()
     clock = Clock(choice)
     short = Timings(preprocess=0.004, inference=0.004)
     clock.run(100, short, settled=False)
@@ -87,8 +92,22 @@ def test_short_batches_are_not_judged_before_their_size_settled():
 
 
 def test_the_first_batch_does_not_count():
-    choice = OverlapChoice()
+    choice = idle_cores()
     clock = Clock(choice)
     clock.run(1, Timings(preprocess=5.0, inference=5.0))
     clock.run(4, Timings(inference=0.05))
     assert not choice.overlap
+
+
+@pytest.mark.parametrize(("busy_cores", "overlapped"), [(1, True), (3, True), (3.9, False), (4, False)])
+def test_beside_a_model_that_keeps_all_cores_busy_no_thread_is_tried(busy_cores, overlapped):
+    choice = OverlapChoice(4, cpu_s=lambda: busy_cores * clock.now)
+    clock = Clock(choice)
+    clock.run(6, Timings(inference=0.04, consumer=0.01))
+    assert choice.overlap is overlapped
+
+
+def test_what_was_computed_before_the_steps_were_watched_does_not_count():
+    choice = OverlapChoice(4, cpu_s=lambda: 1000.0)
+    Clock(choice).run(6, BALANCED)
+    assert choice.overlap

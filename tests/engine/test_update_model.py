@@ -24,7 +24,6 @@ from runinference import (
 from runinference.engine import update
 from runinference.testing.fakes import CountingHandler, FileModelHandler
 
-
 WORKERS = pytest.mark.parametrize("workers", [None, 0, 2])
 
 

@@ -30,7 +30,7 @@ __all__ = [
 _FIRST_ROWS = 8
 _FIRST_AREA = 512
 _LARGEST_AREA = 1 << 20
-_LARGEST_ROWS = 4096
+_LARGEST_ROWS = 16384
 
 
 def make_limit(policy: BatchPolicy) -> Limit:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from statistics import median
-
 _GAIN_WORTH_DOUBLING = 0.05
-_SAMPLES = 5
+_SAMPLES = 4
 _SLOW_BATCH_S = 2.0
 _QUICK_BATCH_S = 0.002
-_QUICK_GROWTH = 4
+_QUICK_GROWTH = 16
+_QUICK_UP_TO = 2048
 _LARGE_BATCH_BYTES = 64 << 20
 _MEMORY_MARGIN = 0.1
 _BATCHES_UNTIL_MEMORY_IS_TRIED_AGAIN = 200
@@ -19,12 +17,13 @@ _BATCHES_UNTIL_LARGER_IS_TRIED_AGAIN = 50
 class SizeTuner:
     """Doubles the size until throughput stops growing, and backs off where memory ends.
 
-    The size counts rows or, for variable-length input, padded area; the tuner calls either a unit. Batches of a
+    The size counts rows or, for variable-length input, padded area; the tuner calls either a unit. Small batches of a
     millisecond or two are mostly the cost of the call, so it leaves them behind in large steps. Then it grows while a
-    doubling gains 5 % or more in units per second. One doubling that gains less may be noise, so two in a row are
-    needed to settle on the size before them; and as a busy machine may spoil two, larger sizes are tried again after
-    50 batches, after 100 more, and so on. After an out-of-memory error it searches between the largest size that
-    fitted and the smallest that did not, and tries larger ones again much later, when memory may be free again.
+    doubling gains 5 % or more in units per second, by the best of four batches: the first of a size pays for new
+    buffers, caches and compiled shapes, and other work of the machine only makes a batch slower. As it may spoil four,
+    larger sizes are tried again after 50 batches, after 100 more, and so on. After an out-of-memory error it searches
+    between the largest size that fitted and the smallest that did not, and tries larger ones again much later, when
+    memory may be free again.
 
     Attributes:
         size: Units for the next batch.
@@ -44,10 +43,9 @@ class SizeTuner:
         self.reason = "set by the handler's options" if fixed else "still growing"
         self._largest = largest
         self._best_size = self.size
-        self._best_rate = self._last_rate = 0.0
-        self._misses = 0
-        self._samples: list[float] = []
-        self._warm = False
+        self._best_rate = 0.0
+        self._rate = 0.0
+        self._batches = 0
         self._fitted = 0
         self._failed: int | None = None
         self._since_failure = 0
@@ -77,38 +75,32 @@ class SizeTuner:
                 self._try_larger_again()
         if self.settled or units < 0.9 * self.size or seconds <= 0:
             return
-        if not self._warm:  # The first batch of a size pays for new buffers, caches and compiled shapes.
-            self._warm = True
-            return
-        self._samples.append(units / seconds)
-        if self._leaves_quickly(seconds, nbytes):
-            self._best_size, self._misses = self.size, 0
-            self._best_rate = self._last_rate = units / seconds
-            self._move_to(_QUICK_GROWTH * self.size)
-        elif len(self._samples) >= _SAMPLES or seconds * len(self._samples) > _SLOW_BATCH_S:
-            self._judge(median(self._samples), seconds, nbytes)
+        self._batches += 1
+        self._rate = max(self._rate, units / seconds)
+        growth = self._quick_growth(seconds, nbytes)
+        if growth > 1:
+            self._best_size, self._best_rate = self.size, self._rate
+            self._move_to(growth * self.size)
+        elif self._batches >= _SAMPLES or seconds * (self._batches - 1) > _SLOW_BATCH_S:
+            self._judge(seconds, nbytes)
 
     def out_of_memory(self, units: int) -> None:
         """Takes note that a batch of `units` did not fit into memory."""
         if self._failed is None or units < self._failed:
             self._failed = units
         self._since_failure = 0
-        self._best_rate, self._last_rate, self._misses = 0.0, 0.0, 0
+        self._best_rate = 0.0
         self._move_to(max(1, units // 2, self._fitted if self._fitted < units else 0))
         self.settled = False
         self.reason = f"{units:,} ran out of memory"
 
-    def _judge(self, rate: float, seconds: float, nbytes: int) -> None:
-        gain = rate / self._last_rate - 1 if self._last_rate else math.inf
-        self._last_rate = rate
-        if gain >= _GAIN_WORTH_DOUBLING and rate > self._best_rate:
-            self._best_size, self._best_rate, self._misses = self.size, rate, 0
-        else:
-            self._misses += 1
-        if self._misses == 2:
-            self._settle(self._best_size, f"doubling {self._best_size:,} gained less than 5 %")
+    def _judge(self, seconds: float, nbytes: int) -> None:
+        if self._rate < (1 + _GAIN_WORTH_DOUBLING) * self._best_rate:
+            self._settle(self._best_size, f"more than {self._best_size:,} gained less than 5 %")
             self._may_be_noise = True
-        elif seconds > _SLOW_BATCH_S:
+            return
+        self._best_size, self._best_rate = self.size, self._rate
+        if seconds > _SLOW_BATCH_S:
             self._settle(self.size, f"a batch takes {seconds:.1f} s")
         elif nbytes > _LARGE_BATCH_BYTES:
             self._settle(self.size, f"a batch holds {nbytes / 1e6:,.0f} MB")
@@ -122,34 +114,35 @@ class SizeTuner:
                 return
             self._move_to(min(2 * self.size, (self.size + self._failed) // 2))
         elif self.size >= self._largest:
-            self._settle(
-                self._best_size, "the largest size allowed" if self._misses == 0 else "larger gained less than 5 %"
-            )
+            self._settle(self.size, "the largest size allowed")
         else:
             self._move_to(min(2 * self.size, self._largest))
 
-    def _leaves_quickly(self, seconds: float, nbytes: int) -> bool:
-        is_small = seconds < _QUICK_BATCH_S and nbytes <= _LARGE_BATCH_BYTES
-        return is_small and self._failed is None and _QUICK_GROWTH * self.size <= self._largest
+    def _quick_growth(self, seconds: float, nbytes: int) -> int:
+        """How many times larger the next batch may be after one that was too quick to be judged; else 1 or 0."""
+        if seconds >= _QUICK_BATCH_S or self._failed is not None:
+            return 1
+        largest = min(self._largest, _QUICK_UP_TO)
+        return min(_QUICK_GROWTH, largest // self.size, _LARGE_BATCH_BYTES // max(1, nbytes))
 
     def _try_larger_again(self) -> None:
         self._patience *= 2
-        self._since_settled = self._misses = 0
-        self.settled = self._may_be_noise = False
-        self._best_rate = self._last_rate = 0.0
-        self._samples, self._warm = [], True
+        self._may_be_noise = False
+        self._judge_anew()
 
     def _try_memory_again(self) -> None:
         self._failed = None
-        self._since_failure = 0
+        self._judge_anew()
+
+    def _judge_anew(self) -> None:
         self.settled = False
-        self._best_rate = self._last_rate = 0.0
-        self._misses = 0
-        self._samples, self._warm = [], True
+        self._since_settled = self._since_failure = 0
+        self._best_rate = self._rate = 0.0
+        self._batches = 0
 
     def _move_to(self, size: int) -> None:
         self.size = size
-        self._samples, self._warm = [], False
+        self._rate, self._batches = 0.0, 0
 
     def _settle(self, size: int, reason: str) -> None:
         self.size, self.settled, self.reason = size, True, reason

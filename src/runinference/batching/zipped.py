@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import MethodType
 from typing import Any
+
+Make = Callable[[tuple[Any, ...]], Any] | type[tuple[Any, ...]]
 
 
 class Zipped(Sequence[Any]):
@@ -13,13 +16,13 @@ class Zipped(Sequence[Any]):
     thousands of short-lived objects never pile up for the garbage collector to walk through.
 
     Args:
-        make: Makes a row of a tuple with one item of each column.
+        make: Makes a row of a tuple with one item of each column; or a class of tuples, which the tuple becomes.
         columns: Sequences of one length, at least one.
     """
 
     __slots__ = ("_columns", "_make")
 
-    def __init__(self, make: Callable[[tuple[Any, ...]], Any], columns: tuple[Any, ...]) -> None:
+    def __init__(self, make: Make, columns: tuple[Any, ...]) -> None:
         self._make = make
         self._columns = columns
 
@@ -27,12 +30,19 @@ class Zipped(Sequence[Any]):
         return len(self._columns[0])
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self._make, zip(*self._columns, strict=True))
+        return map(_maker(self._make), zip(*self._columns, strict=True))
 
     def __getitem__(self, position: Any) -> Any:
         if isinstance(position, slice):
             return Zipped(self._make, tuple(column[position] for column in self._columns))
-        return self._make(tuple(column[position] for column in self._columns))
+        return _maker(self._make)(tuple(column[position] for column in self._columns))
 
     def __repr__(self) -> str:
         return f"Zipped({list(self)!r})"
+
+
+def _maker(make: Make) -> Callable[[tuple[Any, ...]], Any]:
+    if isinstance(make, type) and issubclass(make, tuple):
+        # The quickest way: no call of a function in Python, such as a named tuple's own, and no tuple of arguments.
+        return MethodType(tuple.__new__, make)
+    return make

@@ -73,7 +73,7 @@ class Flow:
         self._size_settled = size_settled
         self._threads = workers or default_workers
         self._one_thread = workers == 0
-        self._choice = OverlapChoice() if workers is None else None
+        self._choice = OverlapChoice(default_workers) if workers is None else None
         self._overlap = bool(workers)
         self._stopped = stopped
         self._pool: ThreadPoolExecutor | None = None

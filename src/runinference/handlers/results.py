@@ -5,15 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from runinference.batching.zipped import Zipped
 from runinference.errors import OutputCountError
 from runinference.prediction import PredictionResult
-
-# A named tuple made through `tuple.__new__` skips a Python call for each row.
-_new_result = partial(tuple.__new__, PredictionResult)
 
 
 def make_results(batch: Sequence[Any], predictions: Any, model_id: str | None = None) -> Sequence[PredictionResult]:
@@ -30,7 +26,7 @@ def make_results(batch: Sequence[Any], predictions: Any, model_id: str | None = 
     Raises:
         OutputCountError: There are more or fewer predictions than examples, or a part of them is not per row.
     """
-    return Zipped(_new_result, (batch, make_predictions(batch, predictions), [model_id] * len(batch)))
+    return Zipped(PredictionResult, (batch, make_predictions(batch, predictions), [model_id] * len(batch)))
 
 
 def results_of_own_function(

@@ -169,6 +169,8 @@ class XGBoostModelHandlerNumpy(_XGBoostModelHandler):
     def _join(self, batch: Sequence[Any], booster: Any) -> Joined:
         if isinstance(batch, np.ndarray) and batch.ndim == 2:
             return numbers(batch, booster), None
+        if (matrix := _single_rows(batch)) is not None:
+            return numbers(matrix, booster), None
         names = getattr(booster, "feature_names", None)
         rows = [row if type(row) is np.ndarray else _as_array(row, names) for row in batch]
         shapes = {row.shape for row in rows}
@@ -279,6 +281,17 @@ def _take_apart(predictions: Any, sizes: list[int | None] | None) -> Any:
         parts.append(part[0] if size is None else part)
         start += len(part)
     return parts
+
+
+def _single_rows(batch: Sequence[Any]) -> np.ndarray[Any, Any] | None:
+    """Single rows of one width below each other, without an object for each; `None` where they are anything else."""
+    if set(map(type, batch)) != {np.ndarray} or batch[0].ndim != 1:
+        return None
+    try:
+        matrix = np.array(batch)
+    except ValueError:  # They differ in shape.
+        return None
+    return matrix if matrix.ndim == 2 else None
 
 
 def _as_array(row: Any, names: Sequence[str] | None) -> np.ndarray[Any, Any]:
