@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, Unpack
 
 from runinference.errors import ConfigurationError, closest
 from runinference.handler import ModelHandler
-from runinference.keyed import KeyedModelHandler, is_keyed
+from runinference.keyed import KeyedModelHandler, LoadedModels, is_keyed
 from runinference.options import HandlerOptions
 from runinference.prediction import PredictionResult
 
@@ -19,7 +19,7 @@ Vote = Literal["majority", "mean"]
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
-class EnsembleModelHandler(ModelHandler[Any, Any, dict[str, Any]]):
+class EnsembleModelHandler(ModelHandler[Any, Any, LoadedModels]):
     """Runs several models over one pass of the input.
 
     ```python
@@ -101,12 +101,12 @@ class EnsembleModelHandler(ModelHandler[Any, Any, dict[str, Any]]):
         clone.models = {name: handler.with_options(**options) for name, handler in self.models.items()}
         return clone
 
-    def load_model(self) -> dict[str, Any]:
+    def load_model(self) -> LoadedModels:
         """Loads all models."""
-        return {name: handler.load_model() for name, handler in self.models.items()}
+        return LoadedModels({name: handler.load_model() for name, handler in self.models.items()})
 
     def run_inference(
-        self, batch: Sequence[Any], model: dict[str, Any], inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Any], model: LoadedModels, inference_args: dict[str, Any] | None = None
     ) -> Iterable[Any]:
         """Runs each model on the batch, one after another.
 

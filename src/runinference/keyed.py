@@ -112,9 +112,9 @@ class KeyedModelHandler(ModelHandler[tuple[Any, Any], tuple[Any, Any], Any]):
                 raise ConfigurationError(f"{name}: {limit} has no effect with one model; it limits a list of them")
 
     def load_model(self) -> Any:
-        """Loads the model of the inner handler; of several the list of all."""
+        """Loads the model of the inner handler; of several all."""
         if self.mappings:
-            return [mapping.mh.load_model() for mapping in self.mappings]
+            return LoadedModels({number: mapping.mh.load_model() for number, mapping in enumerate(self.mappings)})
         return self.unkeyed.load_model()
 
     def run_inference(
@@ -134,9 +134,7 @@ class KeyedModelHandler(ModelHandler[tuple[Any, Any], tuple[Any, Any], Any]):
             for row, has_key, prediction in zip(batch, keyed, predictions, strict=True)
         ]
 
-    def _run_each(
-        self, batch: Sequence[Any], models: Sequence[Any], inference_args: dict[str, Any] | None
-    ) -> list[Any]:
+    def _run_each(self, batch: Sequence[Any], models: LoadedModels, inference_args: dict[str, Any] | None) -> list[Any]:
         of_key = {key: number for number, mapping in enumerate(self.mappings) for key in mapping.keys}
         positions: dict[int, list[int]] = {}
         for position, row in enumerate(batch):
@@ -211,6 +209,10 @@ class MaybeKeyedModelHandler(KeyedModelHandler):
                 "MaybeKeyedModelHandler takes one handler: a row without a key belongs to none of several models"
             )
         super().__init__(unkeyed)
+
+
+class LoadedModels(dict[Any, Any]):
+    """Several loaded models. A class of its own, because Beam keeps a weak reference to a model, and a dict has none."""
 
 
 def _check_inner(name: str, handler: Any) -> None:

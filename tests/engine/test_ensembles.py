@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -349,6 +350,7 @@ def test_without_an_engine_of_this_package_the_models_run_one_after_another():
     assert handler.run_inference([1, 2], handler.load_model()) == [
         {name: PredictionResult(n, 2 * n, "fake") for name in "ab"} for n in (1, 2)
     ]
+    assert weakref.ref(handler.load_model())  # Runners may keep no more than that.
     split = EnsembleModelHandler({"a": CountingHandler(), "b": CountingHandler()}, split={"b": 1})
     assert [list(row) for row in split.run_inference([1, 2], split.load_model())] == [["b"], ["b"]]
 

@@ -3,6 +3,7 @@
 import pickle
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -298,6 +299,7 @@ def test_without_an_engine_of_this_package_each_model_is_called_once_for_all_its
     assert [(key, result.inference) for key, result in results] == [(n % 6, n * (2, 3, 5)[n % 3]) for n in range(12)]
     assert [mapping.mh.log.calls for mapping in handler.mappings] == [1, 1, 1]
     assert handler.get_metrics_namespace() == "BeamML_KeyedModels"
+    assert weakref.ref(handler.load_model())  # Runners may keep no more than that.
     assert [each.log.calls for each in inner] == [0, 0, 0]
 
 
