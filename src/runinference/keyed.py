@@ -212,7 +212,7 @@ class MaybeKeyedModelHandler(KeyedModelHandler):
 
 
 class LoadedModels(dict[Any, Any]):
-    """Several loaded models. A class of its own, because Beam keeps a weak reference to a model, and a dict has none."""
+    """Several loaded models; not a plain dict, because Beam keeps a weak reference to a model."""
 
 
 def _check_inner(name: str, handler: Any) -> None:

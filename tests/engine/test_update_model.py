@@ -68,6 +68,10 @@ class Consumer(threading.Thread):
         super().__init__(daemon=True)
         self.engine, self.stream, self.results, self.error = engine, stream, [], None
         self.start()
+        until = time.monotonic() + 10
+        while not self.results:  # So that the first model is loaded.
+            assert time.monotonic() < until, self.error
+            time.sleep(0.001)
 
     def run(self):
         try:

@@ -185,7 +185,7 @@ class ParallelFlow:
                 if batch is None and computing is None:
                     return
                 if not entered:
-                    unit.enter(copy)
+                    unit.enter()
                     entered = True
                 started = None if batch is None else self._begin(unit, batch, copy)
                 del batch

@@ -80,7 +80,7 @@ class Unit:
         self.stages = Stages(plan, self.reporter.fault)
         self.sample: Rows | None = None
         self._options = options
-        self._learning = threading.Lock()
+        self._learning, self._loading = threading.Lock(), threading.Lock()
         self.copies = [
             ModelCopy(self.serve(plan.handler, copy), self.stages, self._went_back) for copy in range(plan.copies)
         ]
@@ -108,11 +108,12 @@ class Unit:
     def load(self) -> float:
         """Loads all copies of the model that are not loaded yet; the seconds that this took."""
         start = time.perf_counter()
-        for copy in self.copies:
-            copy.load()
-        if self._evicted:
-            self._evicted = False
-            self._metrics.count("model_reloads")
+        with self._loading:  # One after another, because few libraries load well in two threads at the same time.
+            for copy in self.copies:
+                copy.load()
+            if self._evicted:
+                self._evicted = False
+                self._metrics.count("model_reloads")
         return time.perf_counter() - start
 
     @property
@@ -142,12 +143,12 @@ class Unit:
         for copy in self.copies:
             copy.release()
 
-    def enter(self, copy: int = 0) -> None:
+    def enter(self) -> None:
         """Waits until the model may be in memory, and loads it; to be paired with `leave`."""
         if self._residency is not None:
             self._residency.enter(self)
         else:
-            self.copies[copy].load()
+            self.load()
 
     def leave(self) -> None:
         """Allows the model to leave the memory."""
