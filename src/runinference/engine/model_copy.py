@@ -8,7 +8,7 @@ from collections.abc import Callable
 from runinference.batching import Batch
 from runinference.engine.served import Served
 from runinference.engine.stages import Outcome, Stages, Started
-from runinference.errors import ModelFaultError, ModelLoadError
+from runinference.errors import EngineClosedError, ModelFaultError, ModelLoadError
 
 WentBack = Callable[[Served, BaseException], None]
 """Told of a version that did not work and why, after the version before has taken its place again."""
@@ -52,15 +52,24 @@ class ModelCopy:
         """Loads the model, if it is not loaded yet.
 
         Raises:
+            EngineClosedError: Nothing is loaded any more.
             ModelLoadError: It cannot be loaded.
         """
-        served = self._served
+        with self._state:
+            if self._draining:  # Then another version is being loaded.
+                return
+            if self._closed:
+                raise EngineClosedError("The engine was closed before its model was loaded")
+            served = self._enter(self._served)
         try:
             served.lease.model()
+            return
         except ModelLoadError as error:
             if not self._go_back(served, error):
                 raise
-            self._served.lease.model()
+        finally:
+            self._leave(served)
+        self.load()
 
     def begin(self, batch: Batch) -> Started:
         """Calls the model for a batch; what comes of it is told by `infer`."""
