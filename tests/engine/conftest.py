@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from runinference.models.store import MODELS
+
 
 @pytest.fixture
 def in_time():
@@ -33,12 +35,13 @@ def in_time():
 
 
 @pytest.fixture(autouse=True)
-def all_threads_end(request):
-    """After each test no thread of an engine is left."""
-    before = set(threading.enumerate())
+def all_threads_end_and_all_models_leave(request):
+    """After each test no thread of an engine is left, and no model in memory."""
+    before, models = set(threading.enumerate()), len(MODELS)
     yield
     if request.node.get_closest_marker("xfail") is None:
         wait_until(lambda: not _ours(before))
+        wait_until(lambda: len(MODELS) <= models)
 
 
 def wait_until(condition, seconds=10):
