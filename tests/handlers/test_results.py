@@ -139,6 +139,13 @@ def test_a_pickled_row_is_small():
         assert len(pickle.dumps(row)) < 600
 
 
+def test_results_of_a_batch_can_be_pickled():
+    results = make_results(BATCH, MATRIX[:, 0], "model.bin")
+    again = pickle.loads(pickle.dumps(results))
+    assert list(again) == list(results)
+    assert {type(result) for result in again} == {PredictionResult}
+
+
 def test_results_put_rows_and_predictions_together():
     results = make_results(BATCH, MATRIX[:, 0], "model.bin")
     assert len(results) == 3
