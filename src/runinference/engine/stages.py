@@ -237,6 +237,8 @@ class Stages:
             for fn in self._plan.preprocess:
                 row = _not_none(fn(row), fn)
             return row
+        if not self._plan.preprocess:
+            return row
         key, example = row
         for fn in self._plan.preprocess:
             example = _not_none(fn(example), fn)
