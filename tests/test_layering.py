@@ -21,7 +21,7 @@ LAYERS = [
     {"batching", "models", "metrics", "progress"},
     {"engine"},
     {"handlers"},
-    {"jobs", "testing"},
+    {"beam", "jobs", "testing"},
     {"cli"},
     {"__main__"},
 ]

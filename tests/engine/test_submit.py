@@ -1,7 +1,7 @@
 """Single rows from many threads, answered in common batches."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -146,9 +146,9 @@ def test_without_workers_a_failed_load_is_in_the_future_too():
 
 def test_a_full_inbox_makes_callers_wait_until_rows_are_answered():
     inbox = Inbox(capacity=2)
-    inbox.put(1)
-    inbox.put(2)
-    waiting = threading.Thread(target=inbox.put, args=(3,))
+    inbox.add(1, Future())
+    inbox.add(2, Future())
+    waiting = threading.Thread(target=inbox.add, args=(3, Future()))
     waiting.start()
     waiting.join(0.05)
     assert waiting.is_alive()
@@ -160,17 +160,17 @@ def test_a_full_inbox_makes_callers_wait_until_rows_are_answered():
 
 def test_closing_a_full_inbox_wakes_those_who_wait(in_time):
     inbox = Inbox(capacity=1)
-    inbox.put(1)
+    inbox.add(1, Future())
     threading.Timer(0.1, inbox.close).start()
     with pytest.raises(EngineClosedError):
-        in_time(lambda: inbox.put(2), seconds=2)
+        in_time(lambda: inbox.add(2, Future()), seconds=2)
 
 
 def test_a_closed_inbox_gives_out_what_it_has():
     inbox = Inbox()
-    inbox.put("last")
+    inbox.add("last", Future())
     inbox.close()
     assert [row for row, _ in inbox.take(10, None)[0]] == ["last"]
     assert inbox.ended
     with pytest.raises(EngineClosedError, match="closed"):
-        inbox.put("late")
+        inbox.add("late", Future())

@@ -25,6 +25,18 @@ def check_examples(examples: Any) -> None:
         raise ConfigurationError(f"examples must be an iterable of rows, got {kind.__name__}")
 
 
+def check_batch(batch: Any) -> None:
+    """Checks that an element of ready-made batches is one.
+
+    Raises:
+        ConfigurationError: It has no rows.
+    """
+    if not hasattr(batch, "__len__") or isinstance(batch, (str, bytes, Mapping)):
+        raise ConfigurationError(
+            f"with_no_batching() needs elements that are batches, such as lists or arrays; got {type(batch).__name__}"
+        )
+
+
 _TABLES = frozenset({"DataFrame", "LazyFrame", "RecordBatch", "RecordBatchReader", "Table"})
 
 
@@ -41,9 +53,10 @@ def check_arguments(**arguments: Any) -> None:
     timeout_s = arguments["timeout_s"]
     if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
         raise ConfigurationError(f"timeout_s must be seconds above 0, got {timeout_s!r}")
-    identifier = arguments["model_identifier"]
-    if identifier is not None and (not isinstance(identifier, str) or not identifier):
-        raise ConfigurationError(f"model_identifier must be a text, got {identifier!r}")
+    for name in ("model_identifier", "hosted_as"):
+        value = arguments[name]
+        if value is not None and (not isinstance(value, str) or not value):
+            raise ConfigurationError(f"{name} must be a text, got {value!r}")
     interval_s = arguments["watch_interval_s"]
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not interval_s > 0:
         raise ConfigurationError(f"watch_interval_s must be seconds above 0, got {interval_s!r}")

@@ -23,6 +23,8 @@ class ModelCall:
         inference_args: Extra arguments for the model.
         model: Gives the loaded model.
         time_limit: Ends a call that takes too long; `None` lets it run.
+        is_elsewhere: Other processes hold the model, which is a `HostedModel` here.
+        timeout_s: Longest time for a call of theirs, in seconds.
 
     Raises:
         ConfigurationError: The handler takes no `inference_args`, but there are some.
@@ -34,11 +36,15 @@ class ModelCall:
         inference_args: dict[str, Any] | None,
         model: Callable[[], Any],
         time_limit: TimeLimit | None,
+        is_elsewhere: bool = False,
+        timeout_s: float | None = None,
     ) -> None:
         self._plan = plan
         self._inference_args = inference_args
         self._model = model
         self._time_limit = time_limit
+        self._is_elsewhere = is_elsewhere
+        self._timeout_s = timeout_s
         self._arguments_by = _how_arguments_are_taken(plan, inference_args)
 
     def __call__(self, rows: Rows) -> Any:
@@ -81,6 +87,8 @@ class ModelCall:
 
     def _run(self, data: Any, model: Any) -> Any:
         handler = self._plan.handler
+        if self._is_elsewhere:
+            return model.run_inference(data, self._inference_args, self._timeout_s)
         # A copy for each call: a handler that takes its arguments out of the dict must find them there again.
         arguments = dict(self._inference_args) if self._inference_args else None
         if self._plan.takes_blocks and not isinstance(data, list):

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from runinference.batching import Rows
 from runinference.engine.addresses import patterns, targets
-from runinference.engine.arguments import check_arguments, check_examples
+from runinference.engine.arguments import check_arguments, check_batch, check_examples
+from runinference.engine.bundle import Bundle
 from runinference.engine.feed import MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
@@ -23,13 +24,15 @@ from runinference.engine.passes import Passes
 from runinference.engine.plan import Keys
 from runinference.engine.results import Results
 from runinference.engine.service import Service, answer, inference_error
+from runinference.engine.serving import Serving
 from runinference.engine.source import open_source
+from runinference.engine.stages import Outcome
 from runinference.engine.unit import CallOptions
 from runinference.engine.update import Updates, all_of
 from runinference.engine.watching import Watching
 from runinference.errors import ConfigurationError, EngineClosedError
 from runinference.keyed import KeyModelPathMapping
-from runinference.metrics import Metrics, MetricsSnapshot
+from runinference.metrics import Journal, Metrics, MetricsSnapshot
 from runinference.prediction import Failure, forget_frames
 from runinference.progress import ProgressReporter
 
@@ -68,6 +71,8 @@ class Engine:
             that names one, or the model itself, on this machine or behind any URL. Where there are several models, a
             dict with the pattern of each key or name. See `update_model` for how a version takes over.
         watch_interval_s: How often to look there, in seconds.
+        hosted_as: Hold the model in processes of its own, one for each copy. Engines in all processes of this machine
+            and user that say the same share them, if their handlers load the same model.
 
     Raises:
         ConfigurationError: The handler or an argument cannot work.
@@ -88,6 +93,7 @@ class Engine:
         model_identifier: str | None = None,
         watch_model_pattern: str | os.PathLike[str] | Mapping[Hashable, str] | None = None,
         watch_interval_s: float = 30.0,
+        hosted_as: str | None = None,
     ) -> None:
         arguments = None if inference_args is None else dict(inference_args)
         check_arguments(
@@ -98,9 +104,10 @@ class Engine:
             progress=progress,
             model_identifier=model_identifier,
             watch_interval_s=watch_interval_s,
+            hosted_as=hosted_as,
         )
         self._stopping = threading.Event()
-        options = CallOptions(arguments, retries, timeout_s, self._stopping.wait, model_identifier)
+        options = CallOptions(arguments, retries, timeout_s, self._stopping.wait, model_identifier, hosted_as)
         self._models = ModelSet(handler, options, lambda plan: metrics or Metrics(namespace=plan.namespace))
         self._plan = self._models.plan
         self._metrics = self._models.metrics
@@ -118,8 +125,8 @@ class Engine:
         ]
         self._watches = False
         self._beginning = threading.Lock()
-        self._service: Service | None = None
-        self._starting = threading.Lock()
+        self._submitted = Serving(self._serve_submitted)
+        self._bundles = Serving(self._serve_bundles)
 
     @property
     def takes_blocks(self) -> bool:
@@ -192,12 +199,38 @@ class Engine:
             raise ConfigurationError("submit() takes single rows, but the handler takes ready-made batches")
         if self._workers == 0:
             return self._answer_inline(example)
+        future: Future[Any] = Future()
         while True:
             try:
-                return self._running_service().submit(example)
+                self._submitted.service().inbox.add(example, future)
+                return future
             except EngineClosedError:
                 # Of an open engine only the service ended, because its model cannot run: the next one tries again.
                 self._check_open()
+
+    def bundle(self) -> Bundle:
+        """Rows of one thread that are run in batches with those of other threads, and answered together.
+
+        Where the engine's metrics are a [Journal][runinference.metrics.Journal], its entries about a batch are left
+        in the `notes` of one of the bundles whose rows were in it.
+
+        Raises:
+            EngineClosedError: The engine is closed.
+        """
+        self._check_open()
+        return Bundle(self._bundles.service().inbox)
+
+    def load(self) -> None:
+        """Loads the model now, rather than for the first row; of several that do not all fit, none.
+
+        Raises:
+            ModelLoadError: It cannot be loaded.
+            EngineClosedError: The engine is closed.
+        """
+        self._check_open()
+        if self._models.residency is None:
+            for unit in self._models.units:
+                unit.load()
 
     def update_model(self, new: str | os.PathLike[str] | Sequence[KeyModelPathMapping]) -> Future[list[str | None]]:
         """Exchanges the model, or the models of some keys, while rows are running.
@@ -227,6 +260,11 @@ class Engine:
         exchanged = targets(self._models, new)
         return all_of([self._updates.start(unit, handler) for unit, handler in exchanged])
 
+    def stop_watching(self) -> None:
+        """Looks for new versions of models no more."""
+        for watching in self._watching:
+            watching.close()
+
     def metrics(self) -> MetricsSnapshot:
         """What was measured up to now."""
         self._passes.refresh()
@@ -235,11 +273,10 @@ class Engine:
     def close(self) -> None:
         """Answers what was submitted, ends all threads and releases the model."""
         self._closed = True
-        for watching in self._watching:
-            watching.close()
+        self.stop_watching()
         self._updates.close()
-        if self._service is not None:
-            self._service.close()
+        self._submitted.close()
+        self._bundles.close()
         self._stopping.set()
         for flow in list(self._flows):
             flow.close()
@@ -306,25 +343,41 @@ class Engine:
             future.set_exception(error)
         return future
 
-    def _running_service(self) -> Service:
-        service = self._service
-        if service is None or service.ended:
-            with self._starting:
-                if self._service is None or self._service.ended:
-                    self._service = self._start_service()
-                service = self._service
-        return service
-
-    def _start_service(self) -> Service:
-        inbox = Inbox(self._plan.policy.max_delay_s)
-        service = Service(inbox)
-        self._watch()
+    def _serve_submitted(self) -> Service:
+        service = Service(Inbox(self._plan.policy.max_delay_s))
         # Callers are answered before the batch is recorded, while they wake up, but where several models have a say.
         joins = self._passes.joins
-        # The inbox has waited for other callers already: what it gives is not held back again.
-        flow = self._passes.flow(inbox, service.make_rows, stop_at_first=False, rows_wait=False, observed=joins)
-        service.start(self._passes.outcomes(flow), None if joins else self._passes.observe)
+        outcomes = self._outcomes_of(service, service.make_rows, observed=joins)
+        service.start(outcomes, after=None if joins else lambda outcome: self._passes.observe(outcome, False))
         return service
+
+    def _serve_bundles(self) -> Service:
+        service = Service(Inbox(self._plan.policy.max_delay_s, callers_wait=False))
+        prebatched, journal = self._plan.prebatched, self._metrics
+        make_rows = service.make_rows_of_batch if prebatched else service.make_rows
+        outcomes = self._outcomes_of(service, make_rows, single_items=prebatched)
+
+        def leave_records(row: Any) -> None:
+            if isinstance(journal, Journal):
+                row.notes.extend(journal.take())
+
+        service.start(outcomes, before=leave_records)
+        return service
+
+    def _outcomes_of(
+        self, service: Service, make_rows: MakeRows, *, single_items: bool = False, observed: bool = True
+    ) -> Iterator[Outcome]:
+        self._watch()
+        # The inbox has waited for other callers already: what it gives is not held back again.
+        flow = self._passes.flow(
+            service.inbox,
+            make_rows,
+            stop_at_first=False,
+            single_items=single_items,
+            rows_wait=False,
+            observed=observed,
+        )
+        return self._passes.outcomes(flow)
 
     def _progress_reporter(self, total: int | None) -> AbstractContextManager[ProgressReporter | None]:
         if self._progress is False:
@@ -349,8 +402,5 @@ def rows_of_items(items: list[Any], start: int) -> Rows:
 
 def _rows_of_batches(items: list[Any], start: int) -> Rows:
     batch = items[0] if items else []
-    if not hasattr(batch, "__len__") or isinstance(batch, (str, bytes, Mapping)):
-        raise ConfigurationError(
-            f"with_no_batching() needs elements that are batches, such as lists or arrays; got {type(batch).__name__}"
-        )
+    check_batch(batch)
     return Rows(batch, range(start, start + len(batch)))

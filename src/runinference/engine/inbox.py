@@ -5,62 +5,97 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from runinference.errors import EngineClosedError
 
 _LINGER_S = 0.002
+_PATIENCE_S = 0.1
+
+
+class Answer(Protocol):
+    """What is told the result of a row; a `concurrent.futures.Future` is one."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether the result is still wanted."""
+
+    def set_result(self, result: Any) -> None:
+        """The row worked."""
+
+    def set_exception(self, exception: BaseException) -> None:
+        """The row failed."""
 
 
 class Inbox:
-    """A source fed by `put`.
+    """A source fed by `add`.
 
     Callers that wait for their results come back with their next row soon after. So a batch is not closed at the
     first row but when as many rows have arrived as there were callers a moment ago, or when the oldest row has
-    waited for `linger_s`.
+    waited for `linger_s`. While no caller waits more rows are on their way: then the oldest waits for `patience_s`.
 
     Args:
-        linger_s: Longest wait for other callers, in seconds.
-        capacity: `put` waits while so many rows are unanswered.
+        linger_s: Longest wait for other callers, in seconds; by default so short that nobody notices.
+        callers_wait: Whoever adds a row waits for its result; else callers say with `waiting` when they do.
+        capacity: `add` waits while so many rows are unanswered.
+
+    Attributes:
+        wanted: The most rows that were asked for at a time.
     """
 
-    def __init__(self, linger_s: float | None = None, capacity: int = 65536) -> None:
+    def __init__(self, linger_s: float | None = None, callers_wait: bool = True, capacity: int = 65536) -> None:
         self._linger_s = _LINGER_S if linger_s is None else linger_s
+        self._patience_s = _PATIENCE_S if linger_s is None else linger_s
         self._capacity = capacity
         lock = threading.Lock()
         self._arrived = threading.Condition(lock)
         self._answered = threading.Condition(lock)
-        self._rows: deque[tuple[Any, Future[Any]]] = deque()
+        self._rows: deque[tuple[Any, Answer]] = deque()
         self._oldest = 0.0
         self._unanswered = 0
-        self._most_unanswered = 0
+        # Where rows may wait for long, they wait for a full batch until it is known how many callers there are.
+        self._most_unanswered = 0 if linger_s is None or callers_wait else capacity
+        self._expects_more_after_a_rest = linger_s is not None and not callers_wait
+        self._waiting = int(callers_wait)
         self._wake_at: int | None = None
         self._closed = False
+        self.wanted = 1
         self.ended = False
         self.error: BaseException | None = None
 
-    def put(self, example: Any) -> Future[Any]:
+    def add(self, example: Any, answer: Answer) -> None:
         """Adds a row; waits while too many are unanswered.
 
         Raises:
             EngineClosedError: The engine is closed.
         """
-        future: Future[Any] = Future()
         with self._arrived:
             while self._unanswered >= self._capacity and not self._closed:
                 self._answered.wait()
             if self._closed:
-                raise EngineClosedError("The engine is closed; submit() needs an open one")
+                raise EngineClosedError("The engine is closed; make a new one")
             if not self._rows:
                 self._oldest = time.monotonic()
-            self._rows.append((example, future))
+            self._rows.append((example, answer))
             self._unanswered += 1
             if self._unanswered > self._most_unanswered:
                 self._most_unanswered = self._unanswered
             if len(self._rows) == self._wake_at:
                 self._arrived.notify()
-        return future
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In this context a caller waits for its results and adds nothing."""
+        with self._arrived:
+            self._waiting += 1
+            if self._waiting == 1:
+                self._arrived.notify()
+        try:
+            yield
+        finally:
+            with self._arrived:
+                self._waiting -= 1
 
     @property
     def at_hand(self) -> bool:
@@ -68,18 +103,36 @@ class Inbox:
         return bool(self._rows)
 
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
-        """Up to `most` rows with their futures."""
+        """Up to `most` rows with those who wait for them."""
         with self._arrived:
+            self.wanted = max(self.wanted, most)
             expected = max(1, min(most, self._most_unanswered))
             self._most_unanswered = self._unanswered
-            linger = (self._oldest if self._rows else time.monotonic()) + self._linger_s
-            self._wait_for(expected, linger if until is None else min(linger, until))
-            if not self._rows:
-                self._wait_for(1, until)
+            began = time.monotonic()
+            while not self._closed:
+                count = len(self._rows)
+                enough = expected if self._waiting else most
+                if count >= enough:
+                    break
+                if count:
+                    deadline: float | None = self._oldest + (self._linger_s if self._waiting else self._patience_s)
+                elif self._waiting and time.monotonic() < began + self._linger_s:
+                    deadline = began + self._linger_s
+                else:
+                    deadline, enough = None, 1
+                    if not self._expects_more_after_a_rest:
+                        expected = 1
+                deadline = until if deadline is None else deadline if until is None else min(deadline, until)
+                patience = None if deadline is None else deadline - time.monotonic()
+                if patience is not None and patience <= 0:
+                    break
+                self._wake_at = enough
+                self._arrived.wait(patience)
+                self._wake_at = None
             taken = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
             arrived, self._oldest = self._oldest, time.monotonic()
             self.ended = self._closed and not self._rows
-        running = [(example, future) for example, future in taken if future.set_running_or_notify_cancel()]
+        running = [(example, answer) for example, answer in taken if answer.set_running_or_notify_cancel()]
         if len(running) < len(taken):
             self.answered(len(taken) - len(running))
         return running, arrived
@@ -101,13 +154,3 @@ class Inbox:
             self._closed = True
             self._arrived.notify_all()
             self._answered.notify_all()
-
-    def _wait_for(self, rows: int, deadline: float | None) -> None:
-        """Waits for so many rows; a caller that puts one wakes the taker only when there are enough."""
-        while len(self._rows) < rows and not self._closed:
-            patience = None if deadline is None else deadline - time.monotonic()
-            if patience is not None and patience <= 0:
-                break
-            self._wake_at = rows
-            self._arrived.wait(patience)
-            self._wake_at = None

@@ -11,6 +11,7 @@ from runinference.batching import Limit
 from runinference.engine.isolate import Isolated
 from runinference.engine.stages import Outcome
 from runinference.metrics import Metrics
+from runinference.models.hosted import HostedModel
 from runinference.models.size import count_array_bytes
 from runinference.models.store import Loaded
 from runinference.prediction import qualified_name
@@ -43,9 +44,7 @@ class Reporter:
         """Records that `handler` loaded its model, and measures it."""
         observations = {"load_model_latency_milli_secs": loaded.load_s * 1e3}
         try:
-            count = getattr(handler, "get_model_bytes", None)
-            nbytes = count(loaded.model) if count is not None else None
-            self.model_bytes = count_array_bytes(loaded.model) if nbytes is None else nbytes
+            self.model_bytes = _model_bytes(handler, loaded.model)
             observations["model_byte_size"] = self.model_bytes
         except Exception:
             _logger.warning("The size of the model could not be measured", exc_info=True)
@@ -137,6 +136,14 @@ class Reporter:
             self._metrics.set("tuned_batch_tokens" if self._limit.by_area else "tuned_batch_size", tuner.size)
             self._metrics.set("batch_size_reason", tuner.reason)
         self._metrics.set("execution_mode", "overlapped" if self._overlapped else "inline")
+
+
+def _model_bytes(handler: Any, model: Any) -> int:
+    if isinstance(model, HostedModel):
+        return model.num_bytes
+    count = getattr(handler, "get_model_bytes", None)
+    nbytes: int | None = None if count is None else count(model)
+    return count_array_bytes(model) if nbytes is None else nbytes
 
 
 def _peak_device_bytes() -> int | None:

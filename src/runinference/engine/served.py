@@ -42,8 +42,10 @@ class Served:
         self.lease = lease
         self.model_id = plan.model_id()
         self.proven = True
-        time_limit = None if timeout_s is None else TimeLimit(timeout_s, on_timeout=lease.discard)
-        self.call = ModelCall(plan, inference_args, lease.model, time_limit)
+        # Another process is ended where it takes too long; a thread can only be left behind.
+        in_this_process = timeout_s is not None and not lease.is_elsewhere
+        time_limit = TimeLimit(timeout_s, on_timeout=lease.discard) if timeout_s and in_this_process else None
+        self.call = ModelCall(plan, inference_args, lease.model, time_limit, lease.is_elsewhere, timeout_s)
         self.isolator = Isolator(self.call, retries, pause)
 
     def close(self) -> None:

@@ -4,77 +4,101 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
-from concurrent.futures import Future
 from typing import Any
 
 from runinference.batching import Rows
-from runinference.engine.inbox import Inbox
+from runinference.engine.bundle import BundleRow
+from runinference.engine.inbox import Answer, Inbox
 from runinference.engine.stages import Outcome
 from runinference.errors import InferenceError
 from runinference.prediction import Failure, without_our_frames
 
 
 class Service:
-    """A thread that gives what comes of an inbox's rows to their futures.
+    """A thread that gives what comes of an inbox's rows to those who wait for it.
 
     Args:
         inbox: Where rows are submitted.
 
     Attributes:
+        inbox: Where rows are submitted.
         ended: The thread has ended, because it was closed or because the model cannot run at all.
     """
 
     def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._futures: dict[int, Future[Any]] = {}
+        self.inbox = inbox
+        self._waiting: dict[int, Answer] = {}
         self._thread: threading.Thread | None = None
         self.ended = False
 
-    def start(self, outcomes: Iterator[Outcome], observe: Callable[[Outcome, bool], None] | None) -> None:
-        """Answers with `outcomes`, which come of reading the inbox and `make_rows`, and tells `observe` of each."""
-        run = (outcomes, observe)
+    def start(
+        self,
+        outcomes: Iterator[Outcome],
+        before: Callable[[Answer], None] | None = None,
+        after: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        """Answers with `outcomes`, which come of reading the inbox and `make_rows`.
+
+        Args:
+            outcomes: What came of the rows.
+            before: Told of one of the answers of each outcome, before they are given.
+            after: Told of each outcome, after its answers were given.
+        """
+        run = (outcomes, before, after)
         self._thread = threading.Thread(target=self._run, args=run, name="runinference-submit", daemon=True)
         self._thread.start()
 
-    def make_rows(self, items: list[tuple[Any, Future[Any]]], start: int) -> Rows:
-        """The rows of what the inbox gave; their futures are kept for the results."""
-        for index, (_, future) in enumerate(items, start):
-            self._futures[index] = future
+    def make_rows(self, items: list[tuple[Any, Answer]], start: int) -> Rows:
+        """The rows of what the inbox gave; who waits for them is kept for the results."""
+        for index, (_, answer) in enumerate(items, start):
+            self._waiting[index] = answer
         return Rows([example for example, _ in items], range(start, start + len(items)))
 
-    def submit(self, example: Any) -> Future[Any]:
-        """The future result of `example`."""
-        return self._inbox.put(example)
+    def make_rows_of_batch(self, items: list[tuple[Any, BundleRow]], start: int) -> Rows:
+        """The rows of one item of a bundle that is a batch already."""
+        if not items:
+            return Rows([], range(start, start))
+        batch, row = items[0]
+        index = range(start, start + len(batch))
+        self._waiting.update(zip(index, row.split(len(batch)), strict=True))
+        return Rows(batch, index)
 
     def close(self) -> None:
         """Answers what was submitted and ends the thread."""
-        self._inbox.close()
+        self.inbox.close()
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, outcomes: Iterator[Outcome], observe: Callable[[Outcome, bool], None] | None) -> None:
+    def _run(
+        self,
+        outcomes: Iterator[Outcome],
+        before: Callable[[Answer], None] | None,
+        after: Callable[[Outcome], None] | None,
+    ) -> None:
         try:
             for outcome in outcomes:
-                self._inbox.answered(answer(outcome, self._futures))
-                if observe is not None:
-                    observe(outcome, False)
+                if before is not None:
+                    before(self._waiting[_first(outcome)])
+                self.inbox.answered(answer(outcome, self._waiting))
+                if after is not None:
+                    after(outcome)
         except BaseException as error:
             self.ended = True  # Before the inbox closes, so that who is turned away there finds it.
-            self._inbox.close()
-            items, _ = self._inbox.take(1 << 62, None)
-            for future in [*self._futures.values(), *(future for _, future in items)]:
-                future.set_exception(error)
-            self._futures.clear()
+            self.inbox.close()
+            items, _ = self.inbox.take(1 << 62, None)
+            for waiting in [*self._waiting.values(), *(each for _, each in items)]:
+                waiting.set_exception(error)
+            self._waiting.clear()
         finally:
             self.ended = True
 
 
-def answer(outcome: Outcome, futures: MutableMapping[int, Future[Any]]) -> int:
-    """Gives the results and failures of `outcome` to the futures of their rows; says how many there were."""
+def answer(outcome: Outcome, waiting: MutableMapping[int, Answer]) -> int:
+    """Gives the results and failures of `outcome` to those who wait for them; says how many there were."""
     for index, result in zip(outcome.rows.index, outcome.results, strict=True):
-        futures.pop(index).set_result(result)
+        waiting.pop(index).set_result(result)
     for failure in outcome.failures:
-        futures.pop(failure.index).set_exception(inference_error(failure))
+        waiting.pop(failure.index).set_exception(inference_error(failure))
     return len(outcome.rows) + len(outcome.failures)
 
 
@@ -87,3 +111,7 @@ def inference_error(failure: Failure) -> InferenceError:
     if failure.error is not None:
         error.__cause__ = failure.error.with_traceback(without_our_frames(failure.error.__traceback__))
     return error
+
+
+def _first(outcome: Outcome) -> int:
+    return outcome.rows.index[0] if len(outcome.rows) else outcome.failures[0].index

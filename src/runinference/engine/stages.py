@@ -222,7 +222,7 @@ class Stages:
         try:
             data = rows.data
             for fn in (*self._plan.pair_preprocess, *self._plan.preprocess):
-                data = _not_none(fn(data), fn)
+                data = not_none(fn(data), fn)
             if len(data) != len(rows):
                 raise ValueError(f"Pre-processing made {len(data):,} rows out of a batch of {len(rows):,}")
         except Exception as error:
@@ -232,16 +232,16 @@ class Stages:
 
     def _prepare(self, row: Any) -> Any:
         for fn in self._plan.pair_preprocess:
-            row = _not_none(fn(row), fn)
+            row = not_none(fn(row), fn)
         if self._plan.keys == "none" or not self._is_pair(row):
             for fn in self._plan.preprocess:
-                row = _not_none(fn(row), fn)
+                row = not_none(fn(row), fn)
             return row
         if not self._plan.preprocess:
             return row
         key, example = row
         for fn in self._plan.preprocess:
-            example = _not_none(fn(example), fn)
+            example = not_none(fn(example), fn)
         return key, example
 
     def _finish(self, result: Any, keyed: bool) -> Any:
@@ -322,7 +322,12 @@ def _raising(error: Exception) -> Callable[[], Any]:
     return end
 
 
-def _not_none(value: Any, fn: Callable[[Any], Any]) -> Any:
+def not_none(value: Any, fn: Callable[[Any], Any]) -> Any:
+    """What a pre-processing function returned.
+
+    Raises:
+        TypeError: It returned nothing.
+    """
     if value is None:
         raise TypeError(f"The pre-processing function {getattr(fn, '__name__', fn)!r} returned nothing")
     return value

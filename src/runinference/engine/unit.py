@@ -16,6 +16,7 @@ from runinference.engine.report import Reporter
 from runinference.engine.served import Served
 from runinference.engine.stages import Outcome, Stages, Started
 from runinference.metrics import Metrics
+from runinference.models.hosted import HostedModel, hosted_model
 from runinference.models.lease import ModelLease
 from runinference.models.residency import Residency
 from runinference.models.store import MODELS, Loaded
@@ -34,6 +35,7 @@ class CallOptions:
         timeout_s: Longest time for one call in seconds.
         pause: Waits so many seconds.
         model_identifier: Engines that say the same share a model.
+        hosted_as: What the model is called by all processes that share it; `None` where it is in this one.
     """
 
     inference_args: dict[str, Any] | None
@@ -41,6 +43,7 @@ class CallOptions:
     timeout_s: float | None
     pause: Callable[[float], Any]
     model_identifier: str | None = None
+    hosted_as: str | None = None
 
 
 class Unit:
@@ -70,6 +73,8 @@ class Unit:
         number: int = 0,
         residency: Residency | None = None,
     ) -> None:
+        if options.hosted_as is not None:  # Rows are sent there, not tables.
+            plan = dataclasses.replace(plan, takes_blocks=False)
         self.plan = plan
         self.number = number
         self._metrics = metrics
@@ -88,14 +93,19 @@ class Unit:
     def serve(self, handler: Any, copy: int) -> Served:
         """The model of `handler`, a version of this one, ready to be loaded as a copy."""
         owner = handler
-        if self.plan.copies > 1 and hasattr(handler, "for_copy"):
-            handler = handler.for_copy(copy, self.plan.copies)
         options = self._options
+        if self.plan.copies > 1 and options.hosted_as is None and hasattr(handler, "for_copy"):
+            handler = handler.for_copy(copy, self.plan.copies)
 
         def loaded(model: Loaded) -> None:
             self.reporter.loaded(handler, model)
 
-        lease = ModelLease(handler, MODELS, loaded, options.model_identifier, copy, owner)
+        def load() -> HostedModel:
+            assert options.hosted_as is not None
+            return hosted_model(handler, options.hosted_as, self.plan.copies)
+
+        hosted = None if options.hosted_as is None else load
+        lease = ModelLease(handler, MODELS, loaded, options.model_identifier, copy, owner, hosted)
         plan = dataclasses.replace(self.plan, handler=handler)
         return Served(plan, lease, options.inference_args, options.retries, options.timeout_s, options.pause)
 

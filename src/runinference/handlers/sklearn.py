@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import pickle
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -13,6 +12,7 @@ import numpy as np
 from runinference.errors import ConfigurationError, MissingDependencyError, ModelLoadError, closest
 from runinference.handler import ModelHandler
 from runinference.handlers.columns import all_numbers, check_feature_count, select, to_frame, to_matrix
+from runinference.handlers.muted import MutedWarning
 from runinference.handlers.results import make_predictions, make_results, results_of_own_function
 from runinference.handlers.stacking import Array, stack
 from runinference.models.files import open_model_file
@@ -22,6 +22,9 @@ from runinference.prediction import PredictionResult, qualified_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# A model that was trained on a frame says so for each batch; who runs it on arrays knows.
+_NAMES_MISSING = MutedWarning("X does not have valid feature names")
 
 
 class ModelFileType(enum.Enum):
@@ -214,9 +217,7 @@ class SklearnModelHandlerPandas(_SklearnModelHandler):
 def _predict(model: Any, matrix: Array, inference_args: dict[str, Any] | None) -> Any:
     if getattr(model, "feature_names_in_", None) is None:
         return model.predict(matrix, **(inference_args or {}))
-    with warnings.catch_warnings():
-        # A model that was trained on a frame says so for each batch; who runs it on arrays knows.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    with _NAMES_MISSING:
         return model.predict(matrix, **(inference_args or {}))
 
 

@@ -51,9 +51,12 @@ class Metrics:
         """
         with self._lock:
             if name not in self._parts:
-                part = self._parts[name] = Metrics(self.namespace)
+                part = self._parts[name] = self._new_part(name)
                 part._whole = self
             return self._parts[name]
+
+    def _new_part(self, name: str) -> Metrics:  # noqa: ARG002
+        return Metrics(self.namespace)
 
     def count(self, name: str, amount: int = 1) -> None:
         """Adds `amount` to a counter.

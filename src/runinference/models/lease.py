@@ -22,6 +22,7 @@ class ModelLease:
             one handler object do.
         copy: Which of several copies of the model this is.
         owner: The handler object that the copies of a model have in common; `handler` itself where it is alone.
+        load: Loads the model in another way than the handler does.
     """
 
     def __init__(
@@ -32,14 +33,21 @@ class ModelLease:
         identifier: str | None = None,
         copy: int = 0,
         owner: Any = None,
+        load: Callable[[], Any] | None = None,
     ) -> None:
         self._handler = handler
+        self._load_otherwise = load
         self._store = store
         self._on_load = on_load
         self._owner = handler if owner is None else owner  # Kept, since its id is part of the key.
         self._key = _key(self._owner, identifier, copy)
         self._lock = threading.Lock()
         self._loaded: Loaded | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether other processes hold the model."""
+        return self._load_otherwise is not None
 
     @property
     def loaded(self) -> Loaded | None:
@@ -75,6 +83,8 @@ class ModelLease:
                 self._store.discard(self._key, loaded)
 
     def _load(self) -> Any:
+        if self._load_otherwise is not None:
+            return self._load_otherwise()
         try:
             set_environment_vars = getattr(self._handler, "set_environment_vars", None)
             if set_environment_vars is not None:
