@@ -129,7 +129,8 @@ class ModelHandler(ABC, Generic[ExampleT, PredictionT, ModelT]):
 
     def set_environment_vars(self) -> None:
         """Sets the `env_vars` option; called before the model is loaded."""
-        os.environ.update(self._options.get("env_vars") or {})
+        # Handlers written for Beam that have an __init__ of their own keep it in an attribute.
+        os.environ.update(getattr(self, "_env_vars", None) or self._options.get("env_vars") or {})
 
     def share_model_across_processes(self) -> bool:
         """Whether the processes of a machine share the model."""

@@ -53,13 +53,12 @@ class RunModel(beam.DoFn):
 
     def setup(self) -> None:
         """Finds the engine of this process, or makes it, and loads the model."""
-        self._worker = acquire(self._spec)
-        # Not every runner ends with teardown().
-        self._release = weakref.finalize(self, release, self._spec.tag, self._worker)
         self._metrics = BundleMetrics(self._spec.namespace)
         self._bundle: Bundle | None = None
-        self._model_id: str | None = None
+        self._model_id: Any = None
+        self._arguments: Any = None
         self._counts: dict[Any, list[int]] = {}
+        self._use(self._spec)
         self._worker.load()
 
     def start_bundle(self) -> None:
@@ -70,17 +69,15 @@ class RunModel(beam.DoFn):
         self._counts = {}
         self._worker.stop_watching_if_due()
 
-    def process(self, element: Any, version: Any, timestamp: Any = beam.DoFn.TimestampParam) -> Iterable[Any] | None:
+    def process(
+        self, element: Any, version: Any, arguments: Any, timestamp: Any = beam.DoFn.TimestampParam
+    ) -> Iterable[Any] | None:
         """Takes an element in the global window; gives what is ready of those before."""
-        return self._process(_Origin(element, timestamp, _GLOBAL, PANE_INFO_UNKNOWN), version)
+        return self._process(_Origin(element, timestamp, _GLOBAL, PANE_INFO_UNKNOWN), version, arguments)
 
     def finish_bundle(self) -> Iterator[Any]:
         """Gives the results of all elements that are left, once they are there."""
-        bundle = self._bundle
-        if bundle is not None:
-            yield from self._let_go(bundle.finish())
-            self._record(bundle)
-            self._bundle = None
+        yield from self._end_of_part()
         for windows, (failed, total) in self._counts.items():
             # Counted within their window, at a time that is in it.
             window = windows[0]
@@ -90,8 +87,12 @@ class RunModel(beam.DoFn):
         """Lets go of the engine; the last one to do so ends it."""
         self._release()
 
-    def _process(self, origin: _Origin, version: Any) -> Iterable[Any] | None:
-        before = () if version is None else self._follow(version)
+    def _process(self, origin: _Origin, version: Any, arguments: Any) -> Iterable[Any] | None:
+        before: Sequence[Any] = ()
+        if arguments is not self._arguments:
+            before = self._use_arguments(arguments)
+        if version is not None:
+            before = [*before, *self._follow(version)]
         bundle = self._bundle
         if bundle is None:
             bundle = self._bundle = self._worker.engine.bundle()
@@ -117,14 +118,40 @@ class RunModel(beam.DoFn):
             name = None
         else:
             asked, name = version.model_id, version.model_name
-        if asked == self._model_id:
+        if not asked or asked == self._model_id:
             return ()
-        done = [] if self._bundle is None else list(self._let_go(self._bundle.finish()))
+        done = self._end_of_part()
         if self._worker.update(asked):
             self._model_id = asked
             if name:
                 self._metrics.prefix = f"{name}_"
         return done
+
+    def _use_arguments(self, arguments: Any) -> Sequence[Any]:
+        """Has the model be called with what the side input says; gives what was called with other arguments before."""
+        self._arguments = arguments
+        spec = self._spec.with_arguments(arguments)
+        if spec.tag == self._tag:
+            return ()
+        done = self._end_of_part()
+        self._release()
+        self._use(spec)
+        self._model_id = None
+        return done
+
+    def _end_of_part(self) -> list[Any]:
+        """Waits for the elements of the bundle up to here, and gives their results."""
+        bundle, self._bundle = self._bundle, None
+        if bundle is None:
+            return []
+        done = list(self._let_go(bundle.finish()))
+        self._record(bundle)
+        return done
+
+    def _use(self, spec: EngineSpec) -> None:
+        self._tag, self._worker = spec.tag, acquire(spec)
+        # Not every runner ends with teardown().
+        self._release = weakref.finalize(self, release, spec.tag, self._worker)
 
     def _let_go(self, rows: Iterable[BundleRow]) -> Iterator[Any]:
         failed: list[tuple[_Origin, Any, Failure]] = []
@@ -176,6 +203,7 @@ class RunModel(beam.DoFn):
             yield TaggedOutput(FAILED, origin.with_value((elements, reason(failure))))
 
     def _record(self, bundle: Bundle) -> None:
+        self._worker.model_metrics.count()
         if self._records_metrics:
             self._metrics.record(bundle.notes, self._inferred)
 
@@ -187,12 +215,13 @@ class RunModelInWindows(RunModel):
         self,
         element: Any,
         version: Any,
+        arguments: Any,
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
     ) -> Iterable[Any] | None:
         """Takes an element in each of its windows; gives what is ready of those before."""
-        return self._process(_Origin(element, timestamp, (window,), pane), version)
+        return self._process(_Origin(element, timestamp, (window,), pane), version, arguments)
 
 
 _GLOBAL = (GlobalWindow(),)

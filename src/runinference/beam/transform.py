@@ -46,7 +46,8 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
     Args:
         model_handler: Loads the model and runs it; of this package or of `apache_beam.ml.inference`.
         clock: Without effect; Beam uses it in tests.
-        inference_args: Extra keyword arguments for each call of the model.
+        inference_args: Extra keyword arguments for each call of the model; a dict, or a side input as
+            `beam.pvalue.AsDict` gives it.
         metrics_namespace: Where metrics are reported; by default where the handler says.
         model_metadata_pcoll: A PCollection of `ModelMetadata`, or of one list of `KeyModelPathMapping`, which is used
             as a side input: an element runs on the version that the side input has for it.
@@ -68,7 +69,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
         self,
         model_handler: Any,
         clock: Any = time,
-        inference_args: Mapping[str, Any] | None = None,
+        inference_args: Mapping[str, Any] | pvalue.AsSideInput | None = None,
         metrics_namespace: str | None = None,
         *,
         model_metadata_pcoll: pvalue.PCollection | None = None,
@@ -82,9 +83,11 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
         super().__init__()
         self._handler = model_handler
         self._clock = clock
-        self._inference_args = None if inference_args is None else dict(inference_args)
-        # Checks the arguments of the handler before any worker is started.
-        self._plan = Plan.of(model_handler, self._inference_args)
+        # What a side input gives is known, and checked, on the worker.
+        self._deferred_args = inference_args if isinstance(inference_args, pvalue.AsSideInput) else None
+        known = None if inference_args is None or self._deferred_args else dict(inference_args)
+        self._inference_args = known
+        self._plan = Plan.of(model_handler, known)
         self._namespace = metrics_namespace or self._plan.namespace
         self._metadata = model_metadata_pcoll
         self._pattern = watch_model_pattern
@@ -198,7 +201,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
         )
         version = None if self._metadata is None else pvalue.AsSingleton(self._metadata)
         hints: dict[str, Any] = getattr(self._handler, "get_resource_hints", dict)()
-        return beam.ParDo(dofn, version).with_resource_hints(**hints)
+        return beam.ParDo(dofn, version, self._deferred_args).with_resource_hints(**hints)
 
     def _engine_spec(self) -> EngineSpec:
         catching = self._catching
@@ -219,8 +222,8 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             watch_until_s=None if until is None else float(until),
             hosted_as=(self._identifier or self._tag) if shared else None,
             own_process=own_process and not shared,
-            # With a side input it is not known yet which version of the model is to be loaded.
-            loads_early=self._metadata is None,
+            # With a side input it is not known yet what is to be loaded.
+            loads_early=self._metadata is None and self._deferred_args is None,
         )
 
     def _check(self, model_manager_args: Mapping[str, Any] | None) -> None:

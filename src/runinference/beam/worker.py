@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
+import pickle
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from runinference.beam.model_metrics import ModelMetrics
 from runinference.engine.engine import Engine
 from runinference.keyed import KeyModelPathMapping
 from runinference.metrics import Journal
@@ -51,6 +55,16 @@ class EngineSpec:
     own_process: bool = False
     loads_early: bool = True
 
+    def with_arguments(self, inference_args: Mapping[str, Any]) -> EngineSpec:
+        """The same with arguments that a side input gave; the model is shared by all of them."""
+        digest = hashlib.sha256(pickle.dumps(sorted(inference_args.items()))).hexdigest()
+        return dataclasses.replace(
+            self,
+            tag=f"{self.tag}-{digest}",
+            inference_args=dict(inference_args),
+            model_identifier=self.model_identifier or self.tag,
+        )
+
 
 class Worker:
     """The engine of one transform in this process, and which version of its model was asked for.
@@ -60,10 +74,12 @@ class Worker:
 
     Attributes:
         engine: The engine.
+        model_metrics: What the handler counts itself.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
+        self.model_metrics = ModelMetrics()
         self.engine = Engine(
             spec.handler,
             inference_args=spec.inference_args,
@@ -73,6 +89,7 @@ class Worker:
             watch_model_pattern=spec.watch_model_pattern,
             watch_interval_s=spec.watch_interval_s,
             hosted_as=f"{spec.tag}-{uuid.uuid4().hex}" if spec.own_process else spec.hosted_as,
+            before_call=self.model_metrics.listen,
         )
         self._versions = _Versions(self.engine)
         self._loading = threading.Lock()

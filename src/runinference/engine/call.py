@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from runinference.batching import Rows
 from runinference.batching.zipped import Zipped
+from runinference.engine.call_options import CallOptions
 from runinference.engine.plan import Plan
 from runinference.engine.timeout import TimeLimit
 from runinference.errors import ConfigurationError, OutputCountError
 from runinference.keyed import is_keyed
+from runinference.models.lease import ModelLease
 from runinference.pending import Pending
 
 
@@ -20,32 +22,22 @@ class ModelCall:
 
     Args:
         plan: The handler.
-        inference_args: Extra arguments for the model.
-        model: Gives the loaded model.
+        options: How it is called.
+        lease: Gives the loaded model.
         time_limit: Ends a call that takes too long; `None` lets it run.
-        is_elsewhere: Other processes hold the model, which is a `HostedModel` here.
-        timeout_s: Longest time for a call of theirs, in seconds.
 
     Raises:
         ConfigurationError: The handler takes no `inference_args`, but there are some.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        inference_args: dict[str, Any] | None,
-        model: Callable[[], Any],
-        time_limit: TimeLimit | None,
-        is_elsewhere: bool = False,
-        timeout_s: float | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, options: CallOptions, lease: ModelLease, time_limit: TimeLimit | None) -> None:
         self._plan = plan
-        self._inference_args = inference_args
-        self._model = model
+        self._inference_args = options.inference_args
+        self._timeout_s = options.timeout_s
+        self._before_call = options.before_call
+        self._lease = lease
         self._time_limit = time_limit
-        self._is_elsewhere = is_elsewhere
-        self._timeout_s = timeout_s
-        self._arguments_by = _how_arguments_are_taken(plan, inference_args)
+        self._arguments_by = _how_arguments_are_taken(plan, options.inference_args)
 
     def __call__(self, rows: Rows) -> Any:
         """One output for each row, in their order; of keyed rows with their keys.
@@ -65,7 +57,9 @@ class ModelCall:
         if self._plan.keys != "none" and isinstance(data, list):
             keyed = [is_keyed(row) for row in data]
             data = [row[1] if pair else row for row, pair in zip(data, keyed, strict=True)]
-        model = self._model()  # Loaded again after a call that took too long, which is not part of this one's time.
+        model = (
+            self._lease.model()
+        )  # Loaded again after a call that took too long, which is not part of this one's time.
         if self._time_limit is None:
             outputs = self._run(data, model)
         else:
@@ -87,7 +81,9 @@ class ModelCall:
 
     def _run(self, data: Any, model: Any) -> Any:
         handler = self._plan.handler
-        if self._is_elsewhere:
+        if self._before_call is not None:
+            self._before_call()
+        if self._lease.is_elsewhere:
             return model.run_inference(data, self._inference_args, self._timeout_s)
         # A copy for each call: a handler that takes its arguments out of the dict must find them there again.
         arguments = dict(self._inference_args) if self._inference_args else None
@@ -100,7 +96,7 @@ class ModelCall:
 
     def load(self) -> None:
         """Loads the model, if it is not loaded yet."""
-        self._model()
+        self._lease.model()
 
     def close(self) -> None:
         """Ends the thread of timed calls."""

@@ -14,6 +14,7 @@ from runinference.batching import Rows
 from runinference.engine.addresses import patterns, targets
 from runinference.engine.arguments import check_arguments, check_batch, check_examples
 from runinference.engine.bundle import Bundle
+from runinference.engine.call_options import CallOptions
 from runinference.engine.feed import MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
@@ -27,7 +28,6 @@ from runinference.engine.service import Service, answer, inference_error
 from runinference.engine.serving import Serving
 from runinference.engine.source import open_source
 from runinference.engine.stages import Outcome
-from runinference.engine.unit import CallOptions
 from runinference.engine.update import Updates, all_of
 from runinference.engine.watching import Watching
 from runinference.errors import ConfigurationError, EngineClosedError
@@ -73,6 +73,7 @@ class Engine:
         watch_interval_s: How often to look there, in seconds.
         hosted_as: Hold the model in processes of its own, one for each copy. Engines in all processes of this machine
             and user that say the same share them, if their handlers load the same model.
+        before_call: Called before each call of the model, in the thread that runs it.
 
     Raises:
         ConfigurationError: The handler or an argument cannot work.
@@ -94,6 +95,7 @@ class Engine:
         watch_model_pattern: str | os.PathLike[str] | Mapping[Hashable, str] | None = None,
         watch_interval_s: float = 30.0,
         hosted_as: str | None = None,
+        before_call: Callable[[], Any] | None = None,
     ) -> None:
         arguments = None if inference_args is None else dict(inference_args)
         check_arguments(
@@ -107,7 +109,15 @@ class Engine:
             hosted_as=hosted_as,
         )
         self._stopping = threading.Event()
-        options = CallOptions(arguments, retries, timeout_s, self._stopping.wait, model_identifier, hosted_as)
+        options = CallOptions(
+            inference_args=arguments,
+            retries=retries,
+            timeout_s=timeout_s,
+            pause=self._stopping.wait,
+            model_identifier=model_identifier,
+            hosted_as=hosted_as,
+            before_call=before_call,
+        )
         self._models = ModelSet(handler, options, lambda plan: metrics or Metrics(namespace=plan.namespace))
         self._plan = self._models.plan
         self._metrics = self._models.metrics

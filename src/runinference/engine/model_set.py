@@ -8,12 +8,13 @@ from typing import Any
 
 from runinference.batching import Batcher
 from runinference.batching.routed import RoutedBatcher
+from runinference.engine.call_options import CallOptions
 from runinference.engine.flow import Work
 from runinference.engine.joining import Joining
 from runinference.engine.plan import Keys, Plan
 from runinference.engine.routing import ByKey, Route, RoutedWork, ToAll, ToOne
 from runinference.engine.stages import Stages
-from runinference.engine.unit import CallOptions, Unit
+from runinference.engine.unit import Unit
 from runinference.ensemble import EnsembleModelHandler
 from runinference.keyed import KeyedModelHandler
 from runinference.metrics import Metrics

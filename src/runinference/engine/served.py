@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from runinference.engine.call import ModelCall
+from runinference.engine.call_options import CallOptions
 from runinference.engine.isolate import Isolator
 from runinference.engine.plan import Plan
 from runinference.engine.timeout import TimeLimit
@@ -23,30 +21,19 @@ class Served:
     Args:
         plan: The handler that loads this version.
         lease: Its hold on the model.
-        inference_args: Extra arguments for the model.
-        retries: How often a call that may succeed is tried again.
-        timeout_s: Longest time for one call in seconds.
-        pause: Waits so many seconds.
+        options: How it is called.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        lease: ModelLease,
-        inference_args: dict[str, Any] | None,
-        retries: int,
-        timeout_s: float | None,
-        pause: Callable[[float], Any],
-    ) -> None:
+    def __init__(self, plan: Plan, lease: ModelLease, options: CallOptions) -> None:
         self.handler = plan.handler
         self.lease = lease
         self.model_id = plan.model_id()
         self.proven = True
         # Another process is ended where it takes too long; a thread can only be left behind.
-        in_this_process = timeout_s is not None and not lease.is_elsewhere
-        time_limit = TimeLimit(timeout_s, on_timeout=lease.discard) if timeout_s and in_this_process else None
-        self.call = ModelCall(plan, inference_args, lease.model, time_limit, lease.is_elsewhere, timeout_s)
-        self.isolator = Isolator(self.call, retries, pause)
+        limit = options.timeout_s if not lease.is_elsewhere else None
+        time_limit = None if limit is None else TimeLimit(limit, on_timeout=lease.discard)
+        self.call = ModelCall(plan, options, lease, time_limit)
+        self.isolator = Isolator(self.call, options.retries, options.pause)
 
     def close(self) -> None:
         """Lets go of the model."""

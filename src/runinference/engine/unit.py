@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from runinference.batching import Batch, Batcher, ReadyMadeBatcher, Rows, make_batcher, make_limit
+from runinference.engine.call_options import CallOptions
 from runinference.engine.model_copy import ModelCopy
 from runinference.engine.plan import Plan
 from runinference.engine.report import Reporter
@@ -23,27 +22,6 @@ from runinference.models.store import MODELS, Loaded
 
 # Rows that worked are kept, so that a new version of the model can be tried on them.
 _SAMPLE_ROWS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """How an engine calls its models.
-
-    Attributes:
-        inference_args: Extra arguments for each call.
-        retries: How often a call that may succeed is tried again.
-        timeout_s: Longest time for one call in seconds.
-        pause: Waits so many seconds.
-        model_identifier: Engines that say the same share a model.
-        hosted_as: What the model is called by all processes that share it; `None` where it is in this one.
-    """
-
-    inference_args: dict[str, Any] | None
-    retries: int
-    timeout_s: float | None
-    pause: Callable[[float], Any]
-    model_identifier: str | None = None
-    hosted_as: str | None = None
 
 
 class Unit:
@@ -106,8 +84,7 @@ class Unit:
 
         hosted = None if options.hosted_as is None else load
         lease = ModelLease(handler, MODELS, loaded, options.model_identifier, copy, owner, hosted)
-        plan = dataclasses.replace(self.plan, handler=handler)
-        return Served(plan, lease, options.inference_args, options.retries, options.timeout_s, options.pause)
+        return Served(dataclasses.replace(self.plan, handler=handler), lease, options)
 
     def batcher(self, delay_s: float | None) -> Batcher:
         """A batcher in which a row waits no longer than `delay_s`."""

@@ -119,7 +119,8 @@ class _SklearnModelHandler(ModelHandler[Any, PredictionResult, Any]):
             One result for each row, with the file of the model as `model_id`.
         """
         if self._inference_fn is not None:
-            return results_of_own_function(batch, self._inference_fn(model, batch, inference_args), self.get_model_id())
+            outputs = self._inference_fn(model, batch, inference_args)
+            return results_of_own_function(batch, outputs, self.get_model_id(), _without_frames)
         return make_results(batch, type(self)._default_inference_fn(model, batch, inference_args), self.get_model_id())
 
     def get_model_id(self) -> str:
@@ -219,6 +220,15 @@ def _predict(model: Any, matrix: Array, inference_args: dict[str, Any] | None) -
         return model.predict(matrix, **(inference_args or {}))
     with _NAMES_MISSING:
         return model.predict(matrix, **(inference_args or {}))
+
+
+def _without_frames(outputs: Any) -> Any:
+    """The predictions; functions for frames that were written for Beam return the rows with them."""
+    if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], list):
+        predictions, rows = outputs
+        if len(predictions) == len(rows) and all(type(row).__name__ == "DataFrame" for row in rows):
+            return predictions
+    return outputs
 
 
 def _trained_features(model: Any) -> tuple[list[str] | None, int | None]:

@@ -1,0 +1,30 @@
+"""How an engine calls its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How an engine calls its models.
+
+    Attributes:
+        inference_args: Extra arguments for each call.
+        retries: How often a call that may succeed is tried again.
+        timeout_s: Longest time for one call in seconds.
+        pause: Waits so many seconds.
+        model_identifier: Engines that say the same share a model.
+        hosted_as: What the model is called by all processes that share it; `None` where it is in this one.
+        before_call: Called before each call, in the thread that runs the model.
+    """
+
+    inference_args: dict[str, Any] | None
+    retries: int
+    timeout_s: float | None
+    pause: Callable[[float], Any]
+    model_identifier: str | None = None
+    hosted_as: str | None = None
+    before_call: Callable[[], Any] | None = None
