@@ -72,8 +72,8 @@ class ModelLease:
         """Lets go of the model; the next `model()` would load it again."""
         with self._lock:
             loaded, self._loaded = self._loaded, None
-            if loaded is not None:
-                self._store.release(self._key, loaded)
+            if loaded is not None and self._store.release(self._key, loaded) and self.is_elsewhere:
+                loaded.model.close()
 
     def discard(self) -> None:
         """Lets go of a model that must not be used again, by anybody; the next `model()` loads another."""

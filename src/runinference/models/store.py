@@ -58,11 +58,10 @@ class ModelStore:
             self._end_use(key, entry)
             raise
 
-    def release(self, key: Hashable, loaded: Loaded) -> None:
-        """Ends one use of the model that `acquire` gave for `key`; the last one drops it."""
+    def release(self, key: Hashable, loaded: Loaded) -> bool:
+        """Ends one use of the model that `acquire` gave for `key`; says whether it was the last, which drops it."""
         entry = self._entry_of(key, loaded)
-        if entry is not None:
-            self._end_use(key, entry)
+        return entry is not None and self._end_use(key, entry)
 
     def discard(self, key: Hashable, loaded: Loaded) -> None:
         """Gives this model to nobody any more: the next `acquire` loads afresh, whoever still uses this one."""
@@ -75,11 +74,13 @@ class ModelStore:
         entry = self._entries.get(key)
         return entry if entry is not None and entry.loaded is loaded else None
 
-    def _end_use(self, key: Hashable, entry: _Entry) -> None:
+    def _end_use(self, key: Hashable, entry: _Entry) -> bool:
         with self._lock_of_this_process():
             entry.users -= 1
-            if entry.users <= 0 and self._entries.get(key) is entry:
-                del self._entries[key]
+            if entry.users > 0 or self._entries.get(key) is not entry:
+                return False
+            del self._entries[key]
+            return True
 
     def __len__(self) -> int:
         with self._lock_of_this_process():
