@@ -128,7 +128,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
         ```
 
         The elements that fail are found within their batch; all others have their predictions. A model that cannot be
-        loaded, or that fails on everything, fails the bundle.
+        loaded fails the bundle.
 
         Args:
             exc_class: The exceptions that are handled; others fail the bundle.
@@ -222,6 +222,8 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             watch_until_s=None if until is None else float(until),
             hosted_as=(self._identifier or self._tag) if shared else None,
             own_process=own_process and not shared,
+            # Who handles failures wants the pipeline to go on, also where bad elements come first.
+            finds_faults=catching is None,
             # With a side input it is not known yet what is to be loaded.
             loads_early=self._metadata is None and self._deferred_args is None,
         )

@@ -39,6 +39,7 @@ class EngineSpec:
         hosted_as: What the model is called by all processes of the machine that share it; `None` where each process
             has its own.
         own_process: Hold the model in a process beside that of the worker.
+        finds_faults: Take many failures alike for a failure of the model.
         loads_early: Load the model when the worker starts.
     """
 
@@ -53,6 +54,7 @@ class EngineSpec:
     watch_until_s: float | None = None
     hosted_as: str | None = None
     own_process: bool = False
+    finds_faults: bool = True
     loads_early: bool = True
 
     def with_arguments(self, inference_args: Mapping[str, Any]) -> EngineSpec:
@@ -90,6 +92,7 @@ class Worker:
             watch_interval_s=spec.watch_interval_s,
             hosted_as=f"{spec.tag}-{uuid.uuid4().hex}" if spec.own_process else spec.hosted_as,
             before_call=self.model_metrics.listen,
+            finds_faults=spec.finds_faults,
         )
         self._versions = _Versions(self.engine)
         self._loading = threading.Lock()

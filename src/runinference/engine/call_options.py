@@ -19,6 +19,7 @@ class CallOptions:
         model_identifier: Engines that say the same share a model.
         hosted_as: What the model is called by all processes that share it; `None` where it is in this one.
         before_call: Called before each call, in the thread that runs the model.
+        finds_faults: Whether failures alike, before any row has worked, are a failure of the model.
     """
 
     inference_args: dict[str, Any] | None
@@ -28,3 +29,4 @@ class CallOptions:
     model_identifier: str | None = None
     hosted_as: str | None = None
     before_call: Callable[[], Any] | None = None
+    finds_faults: bool = True

@@ -74,6 +74,8 @@ class Engine:
         hosted_as: Hold the model in processes of its own, one for each copy. Engines in all processes of this machine
             and user that say the same share them, if their handlers load the same model.
         before_call: Called before each call of the model, in the thread that runs it.
+        finds_faults: Whether many rows that fail alike, before any has worked, mean that the model fails and not its
+            rows; else they are set aside as all others are.
 
     Raises:
         ConfigurationError: The handler or an argument cannot work.
@@ -96,6 +98,7 @@ class Engine:
         watch_interval_s: float = 30.0,
         hosted_as: str | None = None,
         before_call: Callable[[], Any] | None = None,
+        finds_faults: bool = True,
     ) -> None:
         arguments = None if inference_args is None else dict(inference_args)
         check_arguments(
@@ -117,6 +120,7 @@ class Engine:
             model_identifier=model_identifier,
             hosted_as=hosted_as,
             before_call=before_call,
+            finds_faults=finds_faults,
         )
         self._models = ModelSet(handler, options, lambda plan: metrics or Metrics(namespace=plan.namespace))
         self._plan = self._models.plan

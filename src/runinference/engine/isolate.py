@@ -59,10 +59,14 @@ class Isolator:
         call: Runs the model on rows and returns its outputs.
         retries: How often a call that may succeed is tried again.
         pause: Waits so many seconds.
+        finds_faults: Whether failures alike are ever taken for a failure of the model.
     """
 
-    def __init__(self, call: Callable[[Rows], Any], retries: int, pause: Callable[[float], Any]) -> None:
+    def __init__(
+        self, call: Callable[[Rows], Any], retries: int, pause: Callable[[float], Any], finds_faults: bool = True
+    ) -> None:
         self._call = call
+        self._finds_faults = finds_faults
         self._retries = retries
         self._pause = pause
         self._ever_worked = False
@@ -131,7 +135,7 @@ class Isolator:
             self._pause(min(_FIRST_PAUSE_S * 2 ** (attempts - 1), _LONGEST_PAUSE_S))
 
     def _raise_if_all_fail(self, error: Exception) -> None:
-        if self._ever_worked or isinstance(error, RowError):
+        if self._ever_worked or not self._finds_faults or isinstance(error, RowError):
             return
         self._failures.append(type(error))
         if len(self._failures) >= _FAILURES_THAT_MAKE_A_FAULT and len(set(self._failures)) == 1:

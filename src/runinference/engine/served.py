@@ -33,7 +33,7 @@ class Served:
         limit = options.timeout_s if not lease.is_elsewhere else None
         time_limit = None if limit is None else TimeLimit(limit, on_timeout=lease.discard)
         self.call = ModelCall(plan, options, lease, time_limit)
-        self.isolator = Isolator(self.call, options.retries, options.pause)
+        self.isolator = Isolator(self.call, options.retries, options.pause, options.finds_faults)
 
     def close(self) -> None:
         """Lets go of the model."""
