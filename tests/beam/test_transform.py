@@ -502,3 +502,18 @@ def test_failing_rows_of_a_fake_are_set_aside():
         )
         assert_that(results | beam.Map(lambda r: r.example), equal_to([n for n in range(50) if n != 7]))
         assert_that(failed.failed_inferences | beam.Keys(), equal_to([7]), label="failed")
+
+
+def test_an_element_in_several_windows_is_run_once_and_is_in_all_of_them():
+    windows = beam.window.SlidingWindows(size=30, period=10)
+    with beam.Pipeline() as pipeline:
+        results = (
+            pipeline
+            | beam.Create([beam.window.TimestampedValue(number, 100) for number in range(5)])
+            | beam.Map(lambda each: each)
+            | beam.WindowInto(windows)
+            | RunInference(Double())
+            | beam.Map(lambda value, window=beam.DoFn.WindowParam: (value, int(window.start)))
+        )
+        assert_that(results, equal_to([(2 * number, start) for number in range(5) for start in (80, 90, 100)]))
+    assert counters(pipeline)["num_inferences"] == 5

@@ -32,6 +32,15 @@ class _Origin(NamedTuple):
     def with_value(self, value: Any) -> WindowedValue:
         return WindowedValue(value, self.timestamp, self.windows, self.pane)
 
+    def is_again(self, other: _Origin) -> bool:
+        """Whether this is the element that `other` was, in one more of its windows."""
+        return (
+            self.element is other.element
+            and self.timestamp == other.timestamp
+            and self.pane == other.pane
+            and self.windows[0] not in other.windows
+        )
+
 
 class RunModel(beam.DoFn):
     """Runs the model on the elements of a bundle, in batches with those of other bundles of this process.
@@ -55,6 +64,7 @@ class RunModel(beam.DoFn):
         """Finds the engine of this process, or makes it, and loads the model."""
         self._metrics = BundleMetrics(self._spec.namespace)
         self._bundle: Bundle | None = None
+        self._last: BundleRow | None = None
         self._model_id: Any = None
         self._arguments: Any = None
         self._counts: dict[Any, list[int]] = {}
@@ -65,7 +75,7 @@ class RunModel(beam.DoFn):
         """Forgets a bundle that failed."""
         if self._bundle is not None:
             self._bundle.abandon()
-        self._bundle = None
+        self._bundle = self._last = None
         self._counts = {}
         self._worker.stop_watching_if_due()
 
@@ -101,7 +111,7 @@ class RunModel(beam.DoFn):
             check_batch(origin.element)
             if not len(origin.element):
                 return before
-        bundle.add(origin.element, origin)
+        self._last = bundle.add(origin.element, origin)
         rows = list(bundle.done())
         if not rows and not before:
             return None
@@ -157,6 +167,8 @@ class RunModel(beam.DoFn):
         failed: list[tuple[_Origin, Any, Failure]] = []
         for row in rows:
             origin: _Origin = row.tag
+            if row is self._last:
+                self._last = None
             parts = row.result if self._prebatched and row.error is None else [row]
             before = len(failed)
             for part in parts:
@@ -220,8 +232,13 @@ class RunModelInWindows(RunModel):
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
     ) -> Iterable[Any] | None:
-        """Takes an element in each of its windows; gives what is ready of those before."""
-        return self._process(_Origin(element, timestamp, (window,), pane), version, arguments)
+        """Takes an element in each of its windows, and runs it once; gives what is ready of those before."""
+        origin = _Origin(element, timestamp, (window,), pane)
+        last = self._last
+        if last is not None and version is None and arguments is None and origin.is_again(last.tag):
+            last.tag = last.tag._replace(windows=(*last.tag.windows, window))
+            return None
+        return self._process(origin, version, arguments)
 
 
 _GLOBAL = (GlobalWindow(),)

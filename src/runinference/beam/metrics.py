@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 from apache_beam.metrics import Metrics as BeamMetrics
 
@@ -38,12 +40,22 @@ class BundleMetrics:
             for name, value in observations.items():
                 if METRICS[name].unit != "ratio":  # Beam's distributions hold whole numbers.
                     namespace = _BATCHING if name in _OF_BATCHING else self._namespace
-                    BeamMetrics.distribution(namespace, self._name(name, part)).update(round(value))
+                    _distribution(namespace, self._name(name, part)).update(round(value))
         if inferred:
             self._count("num_inferences", inferred, None)
 
     def _count(self, name: str, amount: int, part: str | None) -> None:
-        BeamMetrics.counter(self._namespace, self._name(name, part)).inc(amount)
+        _counter(self._namespace, self._name(name, part)).inc(amount)
 
     def _name(self, name: str, part: str | None) -> str:
         return f"{self.prefix}{name}" if part is None else f"{part}-{name}"
+
+
+@cache
+def _counter(namespace: str, name: str) -> Any:
+    return BeamMetrics.counter(namespace, name)
+
+
+@cache
+def _distribution(namespace: str, name: str) -> Any:
+    return BeamMetrics.distribution(namespace, name)

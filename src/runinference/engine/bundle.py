@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runinference.engine.inbox import Inbox
-from runinference.errors import EngineClosedError
+from runinference.errors import EngineClosedError, InferenceError
 
 
 class BundleRow:
@@ -83,8 +83,11 @@ class Bundle:
         self.notes: list[Any] = []
         self.abandoned = False
 
-    def add(self, example: Any, tag: Any) -> None:
+    def add(self, example: Any, tag: Any) -> BundleRow:
         """Adds a row; waits while many of this bundle are under way.
+
+        Returns:
+            The row, which is also among those that are given when they are done.
 
         Raises:
             Exception: Why the model cannot run at all.
@@ -101,6 +104,7 @@ class Bundle:
         # One batch is being filled while another runs.
         if self._added - self._answered > 2 * self._inbox.wanted:
             self._wait_for(self._added - self._inbox.wanted)
+        return row
 
     def done(self) -> Iterator[BundleRow]:
         """The rows from the first one on that are done by now; each is given once."""
@@ -135,7 +139,7 @@ class Bundle:
 
     def _raise_why_it_ended(self) -> None:
         for row in self._rows:
-            if row.error is not None:
+            if row.error is not None and not isinstance(row.error, InferenceError):
                 raise row.error
 
 

@@ -1,0 +1,1 @@
+"""The metrics of `RunInference` in a pipeline that classifies sentences."""
