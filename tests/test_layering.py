@@ -14,7 +14,7 @@ ROOT = Path(runinference.__file__).parent
 # Each room may import from itself and from rooms before it.
 LAYERS = [
     {"prediction", "errors", "pending"},
-    {"options", "packages"},
+    {"cache", "options", "packages"},
     {"handler"},
     {"keyed"},
     {"ensemble"},
@@ -30,6 +30,7 @@ CORE_ONLY = {"numpy", "runinference"}
 CORE = {
     "prediction",
     "errors",
+    "cache",
     "packages",
     "pending",
     "options",

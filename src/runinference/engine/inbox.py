@@ -48,9 +48,9 @@ class Inbox:
         self._linger_s = _LINGER_S if linger_s is None else linger_s
         self._patience_s = _PATIENCE_S if linger_s is None else linger_s
         self._capacity = capacity
-        lock = threading.Lock()
-        self._arrived = threading.Condition(lock)
-        self._answered = threading.Condition(lock)
+        self._lock = threading.Lock()  # Faster to enter than a condition, of which there are two for it.
+        self._arrived = threading.Condition(self._lock)
+        self._answered = threading.Condition(self._lock)
         self._rows: deque[tuple[Any, Answer]] = deque()
         self._oldest = 0.0
         self._unanswered = 0
@@ -70,7 +70,7 @@ class Inbox:
         Raises:
             EngineClosedError: The engine is closed.
         """
-        with self._arrived:
+        with self._lock:
             while self._unanswered >= self._capacity and not self._closed:
                 self._answered.wait()
             if self._closed:
@@ -87,14 +87,14 @@ class Inbox:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """In this context a caller waits for its results and adds nothing."""
-        with self._arrived:
+        with self._lock:
             self._waiting += 1
             if self._waiting == 1:
                 self._arrived.notify()
         try:
             yield
         finally:
-            with self._arrived:
+            with self._lock:
                 self._waiting -= 1
 
     @property
@@ -104,7 +104,7 @@ class Inbox:
 
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` rows with those who wait for them."""
-        with self._arrived:
+        with self._lock:
             self.wanted = max(self.wanted, most)
             expected = max(1, min(most, self._most_unanswered))
             self._most_unanswered = self._unanswered
@@ -142,7 +142,7 @@ class Inbox:
 
     def answered(self, count: int) -> None:
         """Takes note that `count` rows have their results."""
-        with self._answered:
+        with self._lock:
             full = self._unanswered >= self._capacity
             self._unanswered -= count
             if full:
@@ -150,7 +150,7 @@ class Inbox:
 
     def close(self) -> None:
         """Takes no more rows; those inside are still given out."""
-        with self._arrived:
+        with self._lock:
             self._closed = True
             self._arrived.notify_all()
             self._answered.notify_all()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.request import url2pathname
 
+from runinference.cache import cache_folder
 from runinference.errors import ModelLoadError
 from runinference.packages import require
 
@@ -85,12 +86,6 @@ def _download(filesystem: Any, path: str, place: Path, size: int | None) -> None
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def cache_folder() -> Path:
-    """Where models are kept that were downloaded or copied: `$RUNINFERENCE_CACHE`, or else `~/.cache/runinference`."""
-    chosen = os.environ.get("RUNINFERENCE_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "runinference"
 
 
 def require_fsspec(uri: str) -> Any:

@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
+from runinference.cache import cache_folder
 from runinference.errors import ModelLoadError
-from runinference.models.files import cache_folder, open_model_file
+from runinference.models.files import open_model_file
 from runinference.models.versions import content_hash as hash_of
 from runinference.models.versions import model_files, plain_path
 

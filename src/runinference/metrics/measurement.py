@@ -1,0 +1,140 @@
+"""What a run measured, with what one has to know of the run to compare it with others."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Self
+
+from runinference.metrics.snapshot import MetricsSnapshot
+
+_PACKAGES = (
+    "runinference",
+    "apache-beam",
+    "lightgbm",
+    "numpy",
+    "onnxruntime",
+    "scikit-learn",
+    "tensorflow",
+    "torch",
+    "transformers",
+    "vllm",
+    "xgboost",
+)
+_MODULES = {"apache-beam": "apache_beam", "scikit-learn": "sklearn"}
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run of something that was measured.
+
+    Attributes:
+        test_id: Names the run; 32 hexadecimal digits.
+        name: What ran.
+        started: When, in seconds since 1970.
+        engine: What ran it: `embedded`, `beam` …
+        host: Name of the machine.
+        cores: Cores that it may use.
+        device: What the model ran on.
+        versions: Versions of the packages that took part.
+        commit: Version of the code, where it is known.
+        options: What was asked for.
+        job_id: What the runner calls it, such as a job of Dataflow.
+    """
+
+    name: str
+    test_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: float = field(default_factory=time.time)
+    engine: str = "embedded"
+    host: str = field(default_factory=platform.node)
+    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if sys.platform == "linux" else _cores())
+    device: str = "cpu"
+    versions: Mapping[str, str] = field(default_factory=lambda: _versions())
+    commit: str | None = field(default_factory=lambda: _commit())
+    options: Mapping[str, Any] = field(default_factory=dict)
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The values of all metrics at one time.
+
+    Attributes:
+        run: What was measured.
+        timestamp: When, in seconds since 1970.
+        values: The value of each metric; only finite numbers.
+        texts: Metrics that are words, such as why batches have the size that they have.
+    """
+
+    run: RunInfo
+    timestamp: float
+    values: Mapping[str, float]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, run: RunInfo, metrics: MetricsSnapshot | Mapping[str, float | str], timestamp: float | None = None
+    ) -> Self:
+        """The measurement of a run; what is not a finite number is left out.
+
+        Args:
+            run: The run.
+            metrics: A snapshot, or values by name.
+            timestamp: When; now by default.
+        """
+        flat = metrics.to_dict() if isinstance(metrics, MetricsSnapshot) else metrics
+        texts = {name: value for name, value in flat.items() if isinstance(value, str)}
+        numbers = {name: value for name, value in flat.items() if not isinstance(value, str)}
+        values = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        return cls(run, time.time() if timestamp is None else timestamp, values, texts)
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            content = json.loads(text)
+            return cls(RunInfo(**content.pop("run")), **content)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise ValueError(f"This is no measurement: {error}") from error
+
+
+def _versions() -> dict[str, str]:
+    """Those of the packages that are imported, of Python, and of this package."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        if _MODULES.get(package, package) in sys.modules:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the folder that one works in, if it is a repository."""
+    try:
+        run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None if run.returncode == 0 else None
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

@@ -1,0 +1,102 @@
+"""Measurements that wait on disk until their destination has taken them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from runinference.metrics.measurement import Measurement
+
+_SUFFIX = ".json"
+_MOST_BYTES = 64 * 2**20
+
+
+class Spool:
+    """A folder with the measurements that one destination has not taken yet.
+
+    It outlives the process: what a run could not deliver, the next one to the same destination does. When it is full,
+    the oldest leave.
+
+    Args:
+        folder: Where the folders of all destinations are.
+        destination: The name of the destination.
+        most_bytes: The largest size.
+
+    Attributes:
+        dropped: How many measurements had to leave.
+    """
+
+    def __init__(self, folder: Path, destination: str, most_bytes: int = _MOST_BYTES) -> None:
+        self._folder = folder / hashlib.sha256(destination.encode()).hexdigest()[:20]
+        self._most_bytes = most_bytes
+        self._last_ns = 0
+        self.dropped = 0
+
+    def put(self, measurement: Measurement) -> None:
+        """Keeps a measurement; it is there whole or not at all, whenever the process is killed.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # In their order, also where the clock goes backwards.
+        self._last_ns = max(time.time_ns(), self._last_ns + 1)
+        path = self._folder / f"{self._last_ns:020}-{uuid.uuid4().hex}{_SUFFIX}"
+        temporary = path.with_suffix(".tmp")
+        try:
+            temporary.write_text(measurement.to_json(), encoding="utf-8")
+            temporary.rename(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        self._make_room(path)
+
+    def __iter__(self) -> Iterator[tuple[Path, Measurement]]:
+        """What is kept, the oldest first; a file that holds nothing of ours is removed."""
+        for path in self._files():
+            try:
+                measurement = Measurement.from_json(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue  # Another process has delivered it.
+            except (OSError, ValueError):
+                self.remove(path)
+                self.dropped += 1
+                continue
+            yield path, measurement
+
+    def __len__(self) -> int:
+        return len(self._files())
+
+    def remove(self, path: Path) -> None:
+        """Takes away what was delivered."""
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(path for path in self._folder.iterdir() if path.suffix == _SUFFIX)
+        except OSError:  # Nothing was kept, or nothing can be.
+            return []
+
+    def _make_room(self, newest: Path) -> None:
+        sizes = {path: _size(path) for path in self._files()}
+        too_many = sum(sizes.values()) - self._most_bytes
+        for path, size in sizes.items():
+            if too_many <= 0 or path == newest:
+                break
+            self.remove(path)
+            self.dropped += 1
+            too_many -= size
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
