@@ -99,6 +99,14 @@ def test_rows_wait_for_a_full_batch_as_long_as_they_may():
     assert handler.log.batch_sizes == [4]
 
 
+def test_a_bundle_in_a_hurry_waits_for_nobody(in_time):
+    handler = CountingHandler(min_batch_size=100, max_batch_size=100, max_batch_duration_secs=600)
+    with Engine(handler) as engine:
+        bundle = engine.bundle()
+        bundle.add(1, "only")
+        assert [row.result.inference for row in in_time(lambda: list(bundle.finish(hurry=True)))] == [2]
+
+
 def test_rows_whose_time_is_up_run_in_a_bundle_that_stays_open(in_time):
     handler = GatedHandler(min_batch_size=1000, max_batch_size=1000, max_batch_duration_secs=0.05)
     handler.gate.set()

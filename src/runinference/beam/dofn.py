@@ -94,7 +94,7 @@ class RunModel(beam.DoFn):
             yield TaggedOutput(COUNTS, WindowedValue((failed, total), window.max_timestamp(), windows))
 
     def teardown(self) -> None:
-        """Lets go of the engine; the last one to do so ends it."""
+        """Lets go of the engine."""
         self._release()
 
     def _process(self, origin: _Origin, version: Any, arguments: Any) -> Iterable[Any] | None:
@@ -154,7 +154,7 @@ class RunModel(beam.DoFn):
         bundle, self._bundle = self._bundle, None
         if bundle is None:
             return []
-        done = list(self._let_go(bundle.finish()))
+        done = list(self._let_go(bundle.finish(hurry=self._spec.is_bounded)))
         self._record(bundle)
         return done
 

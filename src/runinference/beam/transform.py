@@ -194,7 +194,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
         override = getattr(self._handler, "override_metrics", None)
         kind = RunModel if pcoll.windowing.is_default() else RunModelInWindows
         dofn = kind(
-            self._engine_spec(),
+            self._engine_spec(pcoll.is_bounded),
             self._plan.prebatched,
             self._catching,
             records_metrics=override is None or not override(self._namespace),
@@ -203,7 +203,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
         hints: dict[str, Any] = getattr(self._handler, "get_resource_hints", dict)()
         return beam.ParDo(dofn, version, self._deferred_args).with_resource_hints(**hints)
 
-    def _engine_spec(self) -> EngineSpec:
+    def _engine_spec(self, is_bounded: bool) -> EngineSpec:
         catching = self._catching
         own_process = catching is not None and catching.use_subprocess
         shared = getattr(self._handler, "share_model_across_processes", bool)() or self._in_own_process
@@ -226,6 +226,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             finds_faults=catching is None,
             # With a side input it is not known yet what is to be loaded.
             loads_early=self._metadata is None and self._deferred_args is None,
+            is_bounded=is_bounded,
         )
 
     def _check(self, model_manager_args: Mapping[str, Any] | None) -> None:

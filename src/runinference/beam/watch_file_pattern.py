@@ -8,10 +8,11 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam import pvalue
-from apache_beam.io.fileio import EmptyMatchTreatment, MatchContinuously
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms import trigger, window
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
-from apache_beam.utils.timestamp import MAX_TIMESTAMP
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 from runinference.errors import ConfigurationError
 from runinference.keyed import ModelMetadata
@@ -45,20 +46,17 @@ class WatchFilePattern(beam.PTransform):
         self.stop_timestamp = stop_timestamp
 
     def expand(self, pcoll: Any) -> pvalue.PCollection:
-        """Matches again and again, and keeps the newest."""
+        """Looks again and again, and keeps the newest."""
         return (
             pcoll
-            | "MatchContinuously"
-            >> MatchContinuously(
-                file_pattern=self.file_pattern,
-                interval=self.interval,
-                stop_timestamp=self.stop_timestamp,
-                has_deduplication=False,
-                empty_match_treatment=EmptyMatchTreatment.ALLOW,
+            | "Tick"
+            >> PeriodicImpulse(
+                start_timestamp=Timestamp.now(), stop_timestamp=self.stop_timestamp, fire_interval=self.interval
             )
-            # All under one key, so that files are compared with each other.
-            | "AttachKey" >> beam.Map(lambda found: (None, (found.last_updated_in_seconds, found.path)))
-            | "KeepNewest" >> beam.ParDo(_Newest())
+            | "Look" >> beam.ParDo(_FindNewest(self.file_pattern))
+            # All under one key, so that what is found is compared with what was found before.
+            | "AttachKey" >> beam.Map(lambda found: (None, found))
+            | "KeepNewest" >> beam.ParDo(_KeepNewest())
             | "ApplyGlobalWindow"
             >> beam.WindowInto(
                 window.GlobalWindows(),
@@ -68,8 +66,21 @@ class WatchFilePattern(beam.PTransform):
         )
 
 
-class _Newest(beam.DoFn):
-    """Lets a file through that is newer than all before."""
+class _FindNewest(beam.DoFn):
+    """Gives the newest of the files that are there, as `(time of the last change, path)`."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def process(self, element: Any) -> Iterable[tuple[float, str]]:  # noqa: ARG002
+        (match,) = FileSystems.match([self._pattern])
+        files = [(file.last_updated_in_seconds or 0.0, file.path) for file in match.metadata_list]
+        if files:
+            yield max(files)
+
+
+class _KeepNewest(beam.DoFn):
+    """Lets through what is newer than all before."""
 
     NEWEST = ReadModifyWriteStateSpec("newest", beam.coders.PickleCoder())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import hashlib
 import os
@@ -20,6 +21,7 @@ from runinference.keyed import KeyModelPathMapping
 from runinference.metrics import Journal
 
 _RETRY_AFTER_S = 60.0
+_IDLE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class EngineSpec:
         own_process: Hold the model in a process beside that of the worker.
         finds_faults: Take many failures alike for a failure of the model.
         loads_early: Load the model when the worker starts.
+        is_bounded: The input ends, so that nobody is to wait for others at the end of a bundle.
     """
 
     tag: str
@@ -56,6 +59,7 @@ class EngineSpec:
     own_process: bool = False
     finds_faults: bool = True
     loads_early: bool = True
+    is_bounded: bool = False
 
     def with_arguments(self, inference_args: Mapping[str, Any]) -> EngineSpec:
         """The same with arguments that a side input gave; the model is shared by all of them."""
@@ -155,6 +159,7 @@ class _Versions:
 class _Shared:
     worker: Worker
     users: int = 0
+    end: threading.Timer | None = None
 
 
 @dataclass
@@ -179,17 +184,42 @@ def acquire(spec: EngineSpec) -> Worker:
         if shared is None:
             shared = _workers.shared[spec.tag] = _Shared(Worker(spec))
         shared.users += 1
+        if shared.end is not None:
+            shared.end.cancel()
+            shared.end = None
         return shared.worker
 
 
 def release(tag: str, worker: Worker) -> None:
-    """Ends one use of a worker; the last one ends its engine."""
+    """Ends one use of a worker.
+
+    It stays for a while after the last one: some runners set up their functions for each bundle, and a stream may rest.
+    """
     with _workers.lock:
         shared = _workers.shared.get(tag)
         if shared is None or shared.worker is not worker:
             return
         shared.users -= 1
-        if shared.users:
+        if not shared.users:
+            shared.end = threading.Timer(_IDLE_S, _end_idle, [tag, shared])
+            shared.end.daemon = True
+            shared.end.start()
+
+
+def _end_idle(tag: str, shared: _Shared) -> None:
+    with _workers.lock:
+        if shared.users or _workers.shared.get(tag) is not shared:
             return
         del _workers.shared[tag]
-    worker.close()
+    shared.worker.close()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Ends the engines while threads can still be waited for."""
+    if os.getpid() != _workers.pid:
+        return
+    with _workers.lock:
+        ended, _workers.shared = list(_workers.shared.values()), {}
+    for shared in ended:
+        shared.worker.close()

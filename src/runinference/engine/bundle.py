@@ -112,10 +112,14 @@ class Bundle:
         while rows and rows[0].done:
             yield rows.popleft()
 
-    def finish(self) -> Iterator[BundleRow]:
-        """All rows that are left, once they are done."""
+    def finish(self, hurry: bool = False) -> Iterator[BundleRow]:
+        """All rows that are left, once they are done.
+
+        Args:
+            hurry: Let no row wait for those of other bundles, however long it may.
+        """
         if self._rows:
-            self._wait_for(self._added)
+            self._wait_for(self._added, hurry)
         return self.done()
 
     def abandon(self) -> None:
@@ -128,12 +132,12 @@ class Bundle:
         if self._answered >= self._awaited:
             self._arrived.set()
 
-    def _wait_for(self, answered: int) -> None:
+    def _wait_for(self, answered: int, hurry: bool = False) -> None:
         self._arrived.clear()
         # Said before it is looked at: whoever answers the last of these rows looks in the other order.
         self._awaited = answered
         if self._answered < answered:
-            with self._inbox.waiting():
+            with self._inbox.waiting(hurry):
                 self._arrived.wait()
         self._awaited = math.inf
 

@@ -58,6 +58,7 @@ class Inbox:
         self._most_unanswered = 0 if linger_s is None or callers_wait else capacity
         self._expects_more_after_a_rest = linger_s is not None and not callers_wait
         self._waiting = int(callers_wait)
+        self._hurrying = 0
         self._wake_at: int | None = None
         self._closed = False
         self.wanted = 1
@@ -85,17 +86,23 @@ class Inbox:
                 self._arrived.notify()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """In this context a caller waits for its results and adds nothing."""
+    def waiting(self, hurry: bool = False) -> Iterator[None]:
+        """In this context a caller waits for its results and adds nothing.
+
+        Args:
+            hurry: Its rows wait for those of others no longer than anybody would notice.
+        """
         with self._lock:
             self._waiting += 1
-            if self._waiting == 1:
+            self._hurrying += hurry
+            if self._waiting == 1 or (hurry and self._hurrying == 1):
                 self._arrived.notify()
         try:
             yield
         finally:
             with self._lock:
                 self._waiting -= 1
+                self._hurrying -= hurry
 
     @property
     def at_hand(self) -> bool:
@@ -106,29 +113,7 @@ class Inbox:
         """Up to `most` rows with those who wait for them."""
         with self._lock:
             self.wanted = max(self.wanted, most)
-            expected = max(1, min(most, self._most_unanswered))
-            self._most_unanswered = self._unanswered
-            began = time.monotonic()
-            while not self._closed:
-                count = len(self._rows)
-                enough = expected if self._waiting else most
-                if count >= enough:
-                    break
-                if count:
-                    deadline: float | None = self._oldest + (self._linger_s if self._waiting else self._patience_s)
-                elif self._waiting and time.monotonic() < began + self._linger_s:
-                    deadline = began + self._linger_s
-                else:
-                    deadline, enough = None, 1
-                    if not self._expects_more_after_a_rest:
-                        expected = 1
-                deadline = until if deadline is None else deadline if until is None else min(deadline, until)
-                patience = None if deadline is None else deadline - time.monotonic()
-                if patience is not None and patience <= 0:
-                    break
-                self._wake_at = enough
-                self._arrived.wait(patience)
-                self._wake_at = None
+            self._wait_for_enough(most, until)
             taken = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
             arrived, self._oldest = self._oldest, time.monotonic()
             self.ended = self._closed and not self._rows
@@ -136,6 +121,41 @@ class Inbox:
         if len(running) < len(taken):
             self.answered(len(taken) - len(running))
         return running, arrived
+
+    def _wait_for_enough(self, most: int, until: float | None) -> None:
+        """Waits until there are as many rows as can be expected, or the oldest has waited for long enough."""
+        expected = max(1, min(most, self._most_unanswered))
+        self._most_unanswered = self._unanswered
+        began = time.monotonic()
+        while not self._closed:
+            count = len(self._rows)
+            enough = expected if self._waiting else most
+            if count >= enough:
+                return
+            deadline = None
+            if count:
+                deadline = self._oldest + self._longest_wait_s
+            elif self._waiting and time.monotonic() < began + self._longest_wait_s:
+                deadline = began + self._longest_wait_s
+            else:
+                enough = 1
+                if not self._expects_more_after_a_rest:
+                    expected = 1
+            if until is not None:
+                deadline = until if deadline is None else min(deadline, until)
+            patience = None if deadline is None else deadline - time.monotonic()
+            if patience is not None and patience <= 0:
+                return
+            self._wake_at = enough
+            self._arrived.wait(patience)
+            self._wake_at = None
+
+    @property
+    def _longest_wait_s(self) -> float:
+        """How long the oldest row may wait for others, as things stand."""
+        if self._hurrying:
+            return min(self._linger_s, _LINGER_S)
+        return self._linger_s if self._waiting else self._patience_s
 
     def read_ahead(self, items: int) -> None:
         """Rows come when they are submitted."""
