@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-beam check test test-core bench bench-frameworks bench-models bench-peers site docs docs-tables clean
+.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-frameworks bench-models bench-peers site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: $(VENV)/.dev ## Run all tests
 
 test-core: $(VENV)/.dev ## Run the tests that need nothing but the package itself
 	$(BIN)/python -m pytest -m core
+
+beam-compat: $(VENV)/.dev ## Run Beam's own tests of its RunInference with the names of this package
+	@$(BIN)/python -m tests.beam_compat
 
 bench: $(VENV)/.dev ## Measure the engine against hand-written loops
 	$(BIN)/python benchmarks/foundation.py

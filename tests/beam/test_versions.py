@@ -138,12 +138,19 @@ class AppearingHandler(FileModelHandler):
 
     def run_inference(self, batch, model, inference_args=None):
         results = super().run_inference(batch, model, inference_args)
-        serves_new = results[0].model_id.endswith("2")
-        path, text = (self._folder.parent / "in use", "") if serves_new else (self._folder / "2", "3")
-        if not path.exists():
-            path.with_suffix(".tmp").write_text(text)
-            path.with_suffix(".tmp").rename(path)
+        if not results[0].model_id.endswith("2"):
+            self._write(self._folder / "2", "3")
+        elif (self._folder.parent / "tried").exists():
+            self._write(self._folder.parent / "in use", "")
+        else:  # On rows that worked before, to see whether it may take over.
+            self._write(self._folder.parent / "tried", "")
         return results
+
+    def _write(self, path, text):
+        if not path.exists():
+            unfinished = self._folder.parent / "unfinished"
+            unfinished.write_text(text)
+            unfinished.rename(path)
 
 
 class UntilExists(beam.DoFn):
