@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-frameworks bench-models bench-peers site docs docs-tables clean
+.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-peers site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: $(VENV)/.dev ## Measure the engine against hand-written loops
 
 bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
 	$(PEERS)/bin/python benchmarks/peers.py
+
+bench-beam: $(PEERS)/.peers ## Measure the Beam transform against Beam's own
+	$(PEERS)/bin/python benchmarks/beam_transform.py
 
 bench-frameworks: $(PEERS)/.peers ## Measure the framework handlers against hand-written loops and Apache Beam
 	$(PEERS)/bin/python benchmarks/frameworks.py

@@ -51,7 +51,7 @@ class MissingDependencyError(RunInferenceError, ImportError):
         return type(self), (self.package, self.extra, self.purpose)
 
 
-class ModelLoadError(RunInferenceError):
+class ModelLoadError(RunInferenceError, RuntimeError):
     """The model is missing, damaged or of another kind than the handler expects."""
 
 
@@ -60,7 +60,10 @@ class InferenceError(RunInferenceError):
 
     Attributes:
         failure: Which row failed, where and why.
+        batch: Which batch it was in, of those of one engine; `None` where it was in none.
     """
+
+    batch: int | None = None
 
     def __init__(self, message: str, failure: Failure) -> None:
         super().__init__(message)

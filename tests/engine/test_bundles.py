@@ -118,13 +118,30 @@ def test_rows_whose_time_is_up_run_in_a_bundle_that_stays_open(in_time):
 
 
 def test_a_failure_belongs_to_its_row_alone():
-    with Engine(FailingHandler([7])) as engine:
+    with Engine(FailingHandler([7]), on_failure=print) as engine:
         done = run(engine.bundle(), range(20))
     failed = [row for row in done if row.error is not None]
     assert [row.tag for row in failed] == ["tag 7"]
     assert isinstance(failed[0].error, InferenceError)
     assert failed[0].error.failure.example == 7
     assert [row.result.inference for row in done if row.error is None] == [2 * row for row in range(20) if row != 7]
+
+
+def test_where_nobody_handles_failures_a_bundle_fails_as_a_whole_and_costs_no_more_calls():
+    handler = FailingHandler(range(16), min_batch_size=16, max_batch_size=16, max_batch_duration_secs=60)
+    with Engine(handler) as engine:
+        done = run(engine.bundle(), range(16))
+    assert [row.error.failure.message for row in done] == ["bad row 0"] * 16
+    assert handler.log.calls == 1
+
+
+def test_where_nobody_handles_failures_other_bundles_of_the_batch_have_their_results():
+    handler = FailingHandler([3], min_batch_size=8, max_batch_size=8, max_batch_duration_secs=60)
+    with Engine(handler) as engine, ThreadPoolExecutor(4) as threads:
+        bundles = list(threads.map(lambda start: run(engine.bundle(), [start, start + 1]), [0, 2, 4, 6]))
+    failed = [[row.error is not None for row in rows] for rows in bundles]
+    assert failed == [[False, False], [True, True], [False, False], [False, False]]
+    assert handler.log.calls == 1 + 4
 
 
 def test_rows_of_an_abandoned_bundle_are_not_run_any_more(in_time):
@@ -171,7 +188,7 @@ def test_a_closed_engine_gives_no_bundle_and_takes_no_row():
 
 def test_ready_made_batches_stay_as_they_are():
     handler = FailingHandler([7]).with_no_batching()
-    with Engine(handler) as engine:
+    with Engine(handler, on_failure=print) as engine:
         done = run(engine.bundle(), [[1, 2, 3], [4], [5, 6, 7, 8]])
     assert handler.log.batch_sizes[:2] == [3, 1]
     values = [[part.result.inference if part.error is None else None for part in row.result] for row in done]

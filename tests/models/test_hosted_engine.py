@@ -7,7 +7,7 @@ import hosted_handlers as handlers
 import pytest
 from hosted_world import ON_LINUX, a_world
 
-from runinference import ConfigurationError, Engine
+from runinference import ConfigurationError, Engine, KeyedModelHandler, KeyModelMapping
 from runinference.handler import ModelHandler
 
 pytestmark = ON_LINUX
@@ -102,6 +102,27 @@ class Versioned(ModelHandler):
 
     def update_model_path(self, model_path=None):
         self.path = model_path or self.path
+
+
+class Nameless(Versioned):
+    """Does not say which model it has, as handlers that were written for Beam."""
+
+    get_model_id = ModelHandler.get_model_id
+
+
+def test_another_version_of_a_model_without_a_name_takes_over(world):
+    with Engine(Nameless("first"), hosted_as="model") as engine:
+        assert list(engine.map([0])) == ["first"]
+        engine.update_model("second").result(60)
+        assert list(engine.map([0])) == ["second"]
+
+
+def test_of_several_models_those_are_held_that_a_function_names(world):
+    shared, own = handlers.Shared(world.folder), handlers.Shared(world.folder)
+    keyed = KeyedModelHandler([KeyModelMapping(["shared"], shared), KeyModelMapping(["own"], own)])
+    with Engine(keyed, hosted_as=lambda handler: "model" if handler is shared else None) as engine:
+        (_, (_, elsewhere)), (_, (_, here)) = engine.map([("shared", 1), ("own", 1)])
+    assert here == os.getpid() != elsewhere
 
 
 def test_a_handler_that_cannot_be_sent_is_refused(world):

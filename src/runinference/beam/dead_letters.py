@@ -24,8 +24,8 @@ class RunInferenceDLQ(NamedTuple):
 
     Attributes:
         failed_inferences: A PCollection of `(element, (class of the exception, its repr, lines of its traceback))`,
-            one for each element that failed and for no other. With `per_batch=True` the first is a list of all
-            elements that failed together.
+            one for each element that failed and for no other. With `per_batch=True` the first is a list of
+            all elements of a batch that failed alike.
         failed_preprocessing: For each preprocessing function, in the order in which they run, a PCollection of
             `(element, reason)` with the same reason.
         failed_postprocessing: The same for each postprocessing function, with the prediction that it was given.
@@ -45,7 +45,7 @@ class Catching:
         use_subprocess: Run the model in a process of its own.
         threshold: The largest share of elements that may fail.
         timeout_s: Longest time for a batch, and for each pre- and postprocessing of an element, in seconds.
-        per_batch: One dead letter for all elements that failed together.
+        per_batch: One dead letter for all elements of a batch that failed alike.
     """
 
     exc_class: type[BaseException] | tuple[type[BaseException], ...]

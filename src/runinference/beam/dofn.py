@@ -42,6 +42,10 @@ class _Origin(NamedTuple):
         )
 
 
+_Failed = tuple[_Origin, Any, Failure, int | None]
+"""Whence an element came, the element, its failure, and the batch that it was in."""
+
+
 class RunModel(beam.DoFn):
     """Runs the model on the elements of a bundle, in batches with those of other bundles of this process.
 
@@ -164,7 +168,7 @@ class RunModel(beam.DoFn):
         self._release = weakref.finalize(self, release, spec.tag, self._worker)
 
     def _let_go(self, rows: Iterable[BundleRow]) -> Iterator[Any]:
-        failed: list[tuple[_Origin, Any, Failure]] = []
+        failed: list[_Failed] = []
         for row in rows:
             origin: _Origin = row.tag
             if row is self._last:
@@ -175,7 +179,8 @@ class RunModel(beam.DoFn):
                 if part.error is None:
                     yield origin.with_value(part.result)
                 else:
-                    failed.append((origin, self._element(origin, part), self._caught(part.error)))
+                    error = self._caught(part.error)
+                    failed.append((origin, self._element(origin, error), error.failure, error.batch))
             self._inferred += len(parts) - (len(failed) - before)
             if self._catching is not None and self._catching.threshold < 1:
                 count = self._counts.setdefault(origin.windows, [0, 0])
@@ -184,32 +189,30 @@ class RunModel(beam.DoFn):
         if failed:
             yield from self._dead_letters(failed)
 
-    def _element(self, origin: _Origin, row: BundleRow) -> Any:
+    def _element(self, origin: _Origin, error: InferenceError) -> Any:
         """What the user gave in: of a ready-made batch the example in it."""
-        error = row.error
-        return error.failure.example if self._prebatched and isinstance(error, InferenceError) else origin.element
+        return error.failure.example if self._prebatched else origin.element
 
-    def _caught(self, error: BaseException) -> Failure:
-        """The failure of a row; raises where it is not one that is to be caught."""
+    def _caught(self, error: BaseException) -> InferenceError:
+        """The error of a row; raises where it is not one that is to be caught."""
         if not isinstance(error, InferenceError):
             raise error
-        failure = error.failure
-        original = failure.error
+        original = error.failure.error
         if self._catching is not None and (original is None or isinstance(original, self._catching.exc_class)):
-            return failure
+            return error
         if original is None:
             raise error
         raise original.with_traceback(without_our_frames(original.__traceback__))
 
-    def _dead_letters(self, failed: list[tuple[_Origin, Any, Failure]]) -> Iterator[TaggedOutput]:
+    def _dead_letters(self, failed: list[_Failed]) -> Iterator[TaggedOutput]:
         assert self._catching is not None
         if not self._catching.per_batch:
-            for origin, element, failure in failed:
+            for origin, element, failure, _ in failed:
                 yield TaggedOutput(FAILED, origin.with_value((element, reason(failure))))
             return
         together: dict[Any, tuple[_Origin, list[Any], Failure]] = {}
-        for origin, element, failure in failed:
-            alike = origin.windows, failure.error_type, failure.message
+        for origin, element, failure, batch in failed:
+            alike = origin.windows, batch, failure.error_type, failure.message
             together.setdefault(alike, (origin, [], failure))[1].append(element)
         for origin, elements, failure in together.values():
             yield TaggedOutput(FAILED, origin.with_value((elements, reason(failure))))

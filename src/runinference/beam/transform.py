@@ -136,7 +136,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             threshold: The largest share of elements that may fail in a window; a larger one fails the pipeline.
             timeout: Longest time for the model on one batch, not counting the time to load it, and for each pre- and
                 postprocessing of an element, in seconds. The elements that it takes too long for fail.
-            per_batch: Gives one dead letter for all elements that failed together, with a list of them.
+            per_batch: Gives one dead letter for all elements of a batch that failed alike, with a list of them.
 
         Raises:
             ConfigurationError: An argument cannot work.
@@ -205,8 +205,6 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
 
     def _engine_spec(self, is_bounded: bool) -> EngineSpec:
         catching = self._catching
-        own_process = catching is not None and catching.use_subprocess
-        shared = getattr(self._handler, "share_model_across_processes", bool)() or self._in_own_process
         interval = self._watching.get("interval", _INTERVAL_S)
         until = self._watching.get("stop_timestamp")
         return EngineSpec(
@@ -220,10 +218,10 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             watch_model_pattern=self._pattern,
             watch_interval_s=float(interval),
             watch_until_s=None if until is None else float(until),
-            hosted_as=(self._identifier or self._tag) if shared else None,
-            own_process=own_process and not shared,
-            # Who handles failures wants the pipeline to go on, also where bad elements come first.
-            finds_faults=catching is None,
+            hosted_as=self._identifier or self._tag,
+            shares_all=self._in_own_process,
+            own_process=catching is not None and catching.use_subprocess,
+            handles_failures=catching is not None,
             # With a side input it is not known yet what is to be loaded.
             loads_early=self._metadata is None and self._deferred_args is None,
             is_bounded=is_bounded,

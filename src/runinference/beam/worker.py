@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import functools
 import hashlib
 import os
 import pickle
@@ -19,6 +20,7 @@ from runinference.beam.model_metrics import ModelMetrics
 from runinference.engine.engine import Engine
 from runinference.keyed import KeyModelPathMapping
 from runinference.metrics import Journal
+from runinference.prediction import Failure
 
 _RETRY_AFTER_S = 60.0
 _IDLE_S = 60.0
@@ -38,10 +40,10 @@ class EngineSpec:
         watch_model_pattern: Where new versions of the model appear.
         watch_interval_s: How often to look there, in seconds.
         watch_until_s: When to stop looking, in seconds since 1970; `None` never does.
-        hosted_as: What the model is called by all processes of the machine that share it; `None` where each process
-            has its own.
-        own_process: Hold the model in a process beside that of the worker.
-        finds_faults: Take many failures alike for a failure of the model.
+        hosted_as: What a model is called by all processes of the machine, if they share it.
+        shares_all: They share all models; else those of which the handlers say so.
+        own_process: Hold models that are not shared in processes beside that of the worker.
+        handles_failures: Elements that fail are dead letters, and the others go on.
         loads_early: Load the model when the worker starts.
         is_bounded: The input ends, so that nobody is to wait for others at the end of a bundle.
     """
@@ -55,9 +57,10 @@ class EngineSpec:
     watch_model_pattern: Any = None
     watch_interval_s: float = 30.0
     watch_until_s: float | None = None
-    hosted_as: str | None = None
+    hosted_as: str = ""
+    shares_all: bool = False
     own_process: bool = False
-    finds_faults: bool = True
+    handles_failures: bool = False
     loads_early: bool = True
     is_bounded: bool = False
 
@@ -94,9 +97,11 @@ class Worker:
             model_identifier=spec.model_identifier,
             watch_model_pattern=spec.watch_model_pattern,
             watch_interval_s=spec.watch_interval_s,
-            hosted_as=f"{spec.tag}-{uuid.uuid4().hex}" if spec.own_process else spec.hosted_as,
+            hosted_as=functools.partial(_hosted_as, spec, uuid.uuid4().hex),
+            # Who goes on with the elements that work is told by the bundles which do not.
+            on_failure=_ignore if spec.handles_failures else None,
             before_call=self.model_metrics.listen,
-            finds_faults=spec.finds_faults,
+            finds_faults=not spec.handles_failures,
         )
         self._versions = _Versions(self.engine)
         self._loading = threading.Lock()
@@ -122,6 +127,18 @@ class Worker:
     def close(self) -> None:
         """Ends the engine."""
         self.engine.close()
+
+
+def _ignore(failure: Failure) -> None:
+    """It is a dead letter of its bundle."""
+
+
+def _hosted_as(spec: EngineSpec, own: str, handler: Any) -> str | None:
+    """What the model of a handler is called by those who share it; `None` where it is in the worker's process."""
+    shared = getattr(handler, "share_model_across_processes", None)
+    if spec.shares_all or (shared is not None and shared()):
+        return spec.hosted_as
+    return f"{spec.tag}-{own}" if spec.own_process else None
 
 
 class _Versions:

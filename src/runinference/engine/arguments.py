@@ -55,7 +55,7 @@ def check_arguments(**arguments: Any) -> None:
         raise ConfigurationError(f"timeout_s must be seconds above 0, got {timeout_s!r}")
     for name in ("model_identifier", "hosted_as"):
         value = arguments[name]
-        if value is not None and (not isinstance(value, str) or not value):
+        if value is not None and not callable(value) and (not isinstance(value, str) or not value):
             raise ConfigurationError(f"{name} must be a text, got {value!r}")
     interval_s = arguments["watch_interval_s"]
     if isinstance(interval_s, bool) or not isinstance(interval_s, (int, float)) or not interval_s > 0:

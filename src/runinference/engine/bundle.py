@@ -32,9 +32,14 @@ class BundleRow:
         self.done = False
 
     @property
+    def owner(self) -> Bundle:
+        """The bundle that it belongs to."""
+        return self._bundle if isinstance(self._bundle, Bundle) else self._bundle.owner
+
+    @property
     def notes(self) -> list[Any]:
         """What somebody left for the caller to find."""
-        return self._bundle.notes
+        return self.owner.notes
 
     def split(self, count: int) -> list[BundleRow]:
         """The rows of a batch that was added as one: it is done when all of them are, and they are its result."""
@@ -156,8 +161,8 @@ class _Whole:
         self.rows: list[BundleRow] = []
 
     @property
-    def notes(self) -> list[Any]:
-        return self._row.notes
+    def owner(self) -> Bundle:
+        return self._row.owner
 
     @property
     def abandoned(self) -> bool:

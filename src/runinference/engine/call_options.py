@@ -17,7 +17,8 @@ class CallOptions:
         timeout_s: Longest time for one call in seconds.
         pause: Waits so many seconds.
         model_identifier: Engines that say the same share a model.
-        hosted_as: What the model is called by all processes that share it; `None` where it is in this one.
+        hosted_as: Says for a handler what its model is called by all processes that share it; `None` where it is in
+            this one.
         before_call: Called before each call, in the thread that runs the model.
         finds_faults: Whether failures alike, before any row has worked, are a failure of the model.
     """
@@ -27,6 +28,6 @@ class CallOptions:
     timeout_s: float | None
     pause: Callable[[float], Any]
     model_identifier: str | None = None
-    hosted_as: str | None = None
+    hosted_as: Callable[[Any], str | None] | None = None
     before_call: Callable[[], Any] | None = None
     finds_faults: bool = True

@@ -18,6 +18,7 @@ from runinference.engine.call_options import CallOptions
 from runinference.engine.feed import MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
+from runinference.engine.isolate import ALL, Search
 from runinference.engine.model_set import ModelSet
 from runinference.engine.order import Ordered, Ready, Unordered
 from runinference.engine.parallel import ParallelFlow
@@ -72,7 +73,8 @@ class Engine:
             dict with the pattern of each key or name. See `update_model` for how a version takes over.
         watch_interval_s: How often to look there, in seconds.
         hosted_as: Hold the model in processes of its own, one for each copy. Engines in all processes of this machine
-            and user that say the same share them, if their handlers load the same model.
+            and user that say the same share them, if their handlers load the same model. A text, or a function that
+            says it for each handler where there are several models, or `None` to hold its model in this process.
         before_call: Called before each call of the model, in the thread that runs it.
         finds_faults: Whether many rows that fail alike, before any has worked, mean that the model fails and not its
             rows; else they are set aside as all others are.
@@ -96,7 +98,7 @@ class Engine:
         model_identifier: str | None = None,
         watch_model_pattern: str | os.PathLike[str] | Mapping[Hashable, str] | None = None,
         watch_interval_s: float = 30.0,
-        hosted_as: str | None = None,
+        hosted_as: str | Callable[[Any], str | None] | None = None,
         before_call: Callable[[], Any] | None = None,
         finds_faults: bool = True,
     ) -> None:
@@ -118,7 +120,7 @@ class Engine:
             timeout_s=timeout_s,
             pause=self._stopping.wait,
             model_identifier=model_identifier,
-            hosted_as=hosted_as,
+            hosted_as=(lambda _: hosted_as) if isinstance(hosted_as, str) else hosted_as,
             before_call=before_call,
             finds_faults=finds_faults,
         )
@@ -225,6 +227,9 @@ class Engine:
     def bundle(self) -> Bundle:
         """Rows of one thread that are run in batches with those of other threads, and answered together.
 
+        Where a batch fails, the rows that do are found if the engine has an `on_failure`. Else all rows fail of those
+        bundles in it that fail, since nobody is to go on with the others.
+
         Where the engine's metrics are a [Journal][runinference.metrics.Journal], its entries about a batch are left
         in the `notes` of one of the bundles whose rows were in it.
 
@@ -310,8 +315,8 @@ class Engine:
         with self._progress_reporter(total) as progress:
             source = open_source(items, self._workers != 0, self._models.delay_s)
             self._watch()
-            stop_at_first = self._on_failure is None
-            flow = self._passes.flow(source, make_rows, stop_at_first=stop_at_first, single_items=single_items)
+            search = Search(stop_at_first=self._on_failure is None)
+            flow = self._passes.flow(source, make_rows, search=search, single_items=single_items)
             self._flows.add(flow)
             order = Ordered() if self._ordered else Unordered()
             done = failed = 0
@@ -349,7 +354,7 @@ class Engine:
     def _answer_inline(self, example: Any) -> Future[Any]:
         future: Future[Any] = Future()
         self._watch()
-        flow = self._passes.flow(open_source([example], False, None), rows_of_items, stop_at_first=True)
+        flow = self._passes.flow(open_source([example], False, None), rows_of_items, search=Search(stop_at_first=True))
         try:
             for outcome in self._passes.outcomes(flow):
                 answer(outcome, {0: future})
@@ -369,7 +374,8 @@ class Engine:
         service = Service(Inbox(self._plan.policy.max_delay_s, callers_wait=False))
         prebatched, journal = self._plan.prebatched, self._metrics
         make_rows = service.make_rows_of_batch if prebatched else service.make_rows
-        outcomes = self._outcomes_of(service, make_rows, single_items=prebatched)
+        search = ALL if self._on_failure is not None else Search(groups=service.by_bundle)
+        outcomes = self._outcomes_of(service, make_rows, search=search, single_items=prebatched)
 
         def leave_records(row: Any) -> None:
             if isinstance(journal, Journal):
@@ -379,14 +385,20 @@ class Engine:
         return service
 
     def _outcomes_of(
-        self, service: Service, make_rows: MakeRows, *, single_items: bool = False, observed: bool = True
+        self,
+        service: Service,
+        make_rows: MakeRows,
+        *,
+        search: Search = ALL,
+        single_items: bool = False,
+        observed: bool = True,
     ) -> Iterator[Outcome]:
         self._watch()
         # The inbox has waited for other callers already: what it gives is not held back again.
         flow = self._passes.flow(
             service.inbox,
             make_rows,
-            stop_at_first=False,
+            search=search,
             single_items=single_items,
             rows_wait=False,
             observed=observed,

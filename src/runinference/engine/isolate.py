@@ -24,12 +24,28 @@ class FailedRow:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How far the rows of a batch that fail are looked for.
+
+    Attributes:
+        stop_at_first: No further than the first of them.
+        groups: Parts rows into those that fail together, because nobody would use what came of the others.
+    """
+
+    stop_at_first: bool = False
+    groups: Callable[[Rows], list[Rows]] | None = None
+
+
+ALL = Search()
+
+
 @dataclass(slots=True)
 class Isolated:
     """What came of a batch, or of as much of it as was run.
 
     Attributes:
-        stop_at_first: Look no further than the first row that fails.
+        search: How far the rows that fail are looked for.
         worked: The parts that worked with their outputs, in the order of the rows.
         failed: The rows that failed, in the order of the rows.
         calls: How often the model was called.
@@ -37,7 +53,7 @@ class Isolated:
         out_of_memory: Rows of the smallest part that did not fit into memory; `None` where all did.
     """
 
-    stop_at_first: bool = False
+    search: Search = ALL
     worked: list[tuple[Rows, Any]] = field(default_factory=list)
     failed: list[FailedRow] = field(default_factory=list)
     calls: int = 0
@@ -95,18 +111,30 @@ class Isolator:
         out_of_memory = is_out_of_memory(error)
         if out_of_memory and (found.out_of_memory is None or len(rows) < len(found.out_of_memory)):
             found.out_of_memory = rows
-        if len(rows) > 1:
+        if found.search.groups is not None and not out_of_memory:
+            self._split_into_groups(rows, found, error, attempts)
+        elif len(rows) > 1:
             self._split(rows, found, one_must_fail=not out_of_memory and not is_transient(error))
         else:
             found.failed.append(FailedRow(rows, error, attempts))
             self._raise_if_all_fail(error)
         return False
 
+    def _split_into_groups(self, rows: Rows, found: Isolated, error: Exception, attempts: int) -> None:
+        assert found.search.groups is not None
+        groups = found.search.groups(rows)
+        if len(groups) > 1:
+            for group in groups:
+                self._run(group, found, self._retries)
+        else:
+            alone = [rows.cut(position, position + 1) for position in range(len(rows))]
+            found.failed += [FailedRow(row, error, attempts) for row in alone]
+
     def _split(self, rows: Rows, found: Isolated, one_must_fail: bool) -> None:
         middle = len(rows) // 2
         first, second = rows.cut(0, middle), rows.cut(middle, len(rows))
         first_worked = self._run(first, found)
-        if found.failed and found.stop_at_first:
+        if found.failed and found.search.stop_at_first:
             return
         if first_worked and one_must_fail and len(second) > 1:
             self._split(second, found, one_must_fail)

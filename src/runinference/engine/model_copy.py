@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from runinference.batching import Batch
+from runinference.engine.isolate import Search
 from runinference.engine.served import Served
 from runinference.engine.stages import Outcome, Stages, Started
 from runinference.errors import EngineClosedError, ModelFaultError, ModelLoadError
@@ -80,7 +81,7 @@ class ModelCopy:
         with self._calling:
             return self._stages.begin(batch, served)
 
-    def infer(self, started: Started, stop_at_first: bool) -> Outcome:
+    def infer(self, started: Started, search: Search) -> Outcome:
         """What came of a batch that the model was called for.
 
         Raises:
@@ -95,8 +96,8 @@ class ModelCopy:
             assert started.served is not None
             try:
                 if started.served.proven:
-                    return self._stages.infer(started, stop_at_first)
-                return self._on_trial(started, started.served, stop_at_first)
+                    return self._stages.infer(started, search)
+                return self._on_trial(started, started.served, search)
             finally:
                 self._leave(started.served)
 
@@ -141,7 +142,7 @@ class ModelCopy:
             self._closed = True
         self.release()
 
-    def _on_trial(self, started: Started, served: Served, stop_at_first: bool) -> Outcome:
+    def _on_trial(self, started: Started, served: Served, search: Search) -> Outcome:
         outcome: Outcome | None = None
         try:
             outcome = self._stages.infer(started)
@@ -154,7 +155,7 @@ class ModelCopy:
         assert error is not None
         before = self._before if served is self._served else self._served
         if before is not None:
-            again = self._stages.infer(self._stages.begin(started.batch, before), stop_at_first)
+            again = self._stages.infer(self._stages.begin(started.batch, before), search)
             if len(again.rows):
                 self._go_back(served, error)
                 return again

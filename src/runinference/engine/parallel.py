@@ -14,6 +14,7 @@ from typing import NamedTuple
 from runinference.batching import Batch
 from runinference.engine.flow import Work
 from runinference.engine.forming import Forming
+from runinference.engine.isolate import Search
 from runinference.engine.stages import Outcome, Started
 from runinference.engine.unit import Unit
 from runinference.errors import EngineClosedError
@@ -36,7 +37,7 @@ class ParallelFlow:
         forming: Forms the batches, each for one of the models.
         work: What is done to rows before and after the models.
         unit: Gives a model by its number.
-        stop_at_first: Look in a batch no further than the first row that fails.
+        search: How far the rows of a batch that fail are looked for.
         observe: Told of each finished outcome, before it is given to the thread that asked for it.
         workers: Threads for pre-processing; without it the thread that forms batches does that.
         lookahead: How many batches may be formed from the oldest one on that is not done, where models differ in the
@@ -49,7 +50,7 @@ class ParallelFlow:
         forming: Forming,
         work: Work,
         unit: Callable[[int], Unit],
-        stop_at_first: bool,
+        search: Search,
         observe: Callable[[Outcome, bool], None] | None,
         workers: int | None,
         lookahead: Callable[[], int],
@@ -58,7 +59,7 @@ class ParallelFlow:
         self._forming = forming
         self._work = work
         self._unit = unit
-        self._stop_at_first = stop_at_first
+        self._search = search
         self._observe = observe
         self._workers = workers or 0
         self._lookahead = lookahead
@@ -190,7 +191,7 @@ class ParallelFlow:
                 started = None if batch is None else self._begin(unit, batch, copy)
                 del batch
                 if computing is not None:
-                    self._put(unit.infer(computing, self._stop_at_first, copy), computing)
+                    self._put(unit.infer(computing, self._search, copy), computing)
                     if started is not None:
                         started.since = time.perf_counter()
                     computing = None
@@ -198,7 +199,7 @@ class ParallelFlow:
                     if started.computing:
                         computing = started
                     else:
-                        self._put(unit.infer(started, self._stop_at_first, copy), started)
+                        self._put(unit.infer(started, self._search, copy), started)
                 del started
         finally:
             if entered:

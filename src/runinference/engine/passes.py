@@ -10,6 +10,7 @@ from runinference.engine.cores import available_cores
 from runinference.engine.feed import Feed, MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.forming import Forming
+from runinference.engine.isolate import Search
 from runinference.engine.model_set import ModelSet
 from runinference.engine.parallel import ParallelFlow
 from runinference.engine.report import Reporter
@@ -37,7 +38,7 @@ class Passes:
         source: Source,
         make_rows: MakeRows,
         *,
-        stop_at_first: bool,
+        search: Search,
         single_items: bool = False,
         rows_wait: bool = True,
         observed: bool = True,
@@ -47,7 +48,7 @@ class Passes:
         Args:
             source: Where items come from.
             make_rows: Makes rows of them.
-            stop_at_first: Look in a batch no further than the first row that fails.
+            search: How far the rows of a batch that fail are looked for.
             single_items: Read one item at a time, because each holds many rows.
             rows_wait: Whether rows that are there wait for others.
             observed: Record each outcome before it is given away; else `observe` is to be told of it later.
@@ -62,7 +63,7 @@ class Passes:
                 forming=forming,
                 work=models.work,
                 unit=units.__getitem__,
-                stop_at_first=stop_at_first,
+                search=search,
                 observe=observe,
                 workers=self._workers,
                 lookahead=models.batches_ahead,
@@ -77,7 +78,7 @@ class Passes:
         def infer(started: Started) -> Outcome:
             unit = units[started.batch.unit]
             try:
-                return unit.infer(started, stop_at_first)
+                return unit.infer(started, search)
             finally:
                 unit.leave()
 

@@ -63,6 +63,15 @@ class Service:
         self._waiting.update(zip(index, row.split(len(batch)), strict=True))
         return Rows(batch, index)
 
+    def by_bundle(self, rows: Rows) -> list[Rows]:
+        """Parts rows of bundles into those of each bundle."""
+        positions: dict[int, list[int]] = {}
+        for position, index in enumerate(rows.index):
+            row = self._waiting[index]
+            assert isinstance(row, BundleRow)
+            positions.setdefault(id(row.owner), []).append(position)
+        return [rows] if len(positions) == 1 else [rows.pick(chosen) for chosen in positions.values()]
+
     def close(self) -> None:
         """Answers what was submitted and ends the thread."""
         self.inbox.close()
@@ -98,7 +107,9 @@ def answer(outcome: Outcome, waiting: MutableMapping[int, Answer]) -> int:
     for index, result in zip(outcome.rows.index, outcome.results, strict=True):
         waiting.pop(index).set_result(result)
     for failure in outcome.failures:
-        waiting.pop(failure.index).set_exception(inference_error(failure))
+        error = inference_error(failure)
+        error.batch = None if outcome.batch is None else outcome.batch.rows.index[0]
+        waiting.pop(failure.index).set_exception(error)
     return len(outcome.rows) + len(outcome.failures)
 
 

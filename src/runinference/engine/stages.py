@@ -9,7 +9,7 @@ from typing import Any
 
 from runinference.batching import Batch, Rows
 from runinference.batching.blocks import is_record_batch, join, pick
-from runinference.engine.isolate import Isolated
+from runinference.engine.isolate import ALL, Isolated, Search
 from runinference.engine.plan import Plan
 from runinference.engine.served import Served
 from runinference.engine.timings import Timings
@@ -153,19 +153,19 @@ class Stages:
 
         return Started(batch, served, start, wait, computing=True)
 
-    def infer(self, started: Started, stop_at_first: bool = False) -> Outcome:
+    def infer(self, started: Started, search: Search = ALL) -> Outcome:
         """What came of a batch that the model was called for; rows that fail are set aside.
 
         Args:
             started: The batch.
-            stop_at_first: Look no further than the first row that fails.
+            search: How far the rows that fail are looked for.
 
         Raises:
             ModelFaultError: The model fails as a whole.
         """
         batch, rows, served = started.batch, started.batch.rows, started.served
         assert served is not None
-        isolated = Isolated(stop_at_first)
+        isolated = Isolated(search)
         try:
             served.isolator.run(rows, isolated, started.end)
         except ModelFaultError:

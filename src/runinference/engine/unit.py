@@ -9,6 +9,7 @@ from typing import Any
 
 from runinference.batching import Batch, Batcher, ReadyMadeBatcher, Rows, make_batcher, make_limit
 from runinference.engine.call_options import CallOptions
+from runinference.engine.isolate import Search
 from runinference.engine.model_copy import ModelCopy
 from runinference.engine.plan import Plan
 from runinference.engine.report import Reporter
@@ -51,7 +52,9 @@ class Unit:
         number: int = 0,
         residency: Residency | None = None,
     ) -> None:
-        if options.hosted_as is not None:  # Rows are sent there, not tables.
+        name = None if options.hosted_as is None else options.hosted_as(plan.handler)
+        self._hosted_as = None if name is None else f"{name}-{number}"
+        if self._hosted_as is not None:  # Rows are sent there, not tables.
             plan = dataclasses.replace(plan, takes_blocks=False)
         self.plan = plan
         self.number = number
@@ -70,21 +73,20 @@ class Unit:
 
     def serve(self, handler: Any, copy: int) -> Served:
         """The model of `handler`, a version of this one, ready to be loaded as a copy."""
-        owner = handler
-        options = self._options
-        if self.plan.copies > 1 and options.hosted_as is None and hasattr(handler, "for_copy"):
+        owner, hosted_as = handler, self._hosted_as
+        if self.plan.copies > 1 and hosted_as is None and hasattr(handler, "for_copy"):
             handler = handler.for_copy(copy, self.plan.copies)
 
         def loaded(model: Loaded) -> None:
             self.reporter.loaded(handler, model)
 
         def load() -> HostedModel:
-            assert options.hosted_as is not None
-            return hosted_model(handler, options.hosted_as, self.plan.copies)
+            assert hosted_as is not None
+            return hosted_model(handler, hosted_as, self.plan.copies)
 
-        hosted = None if options.hosted_as is None else load
-        lease = ModelLease(handler, MODELS, loaded, options.model_identifier, copy, owner, hosted)
-        return Served(dataclasses.replace(self.plan, handler=handler), lease, options)
+        elsewhere = None if hosted_as is None else load
+        lease = ModelLease(handler, MODELS, loaded, self._options.model_identifier, copy, owner, elsewhere)
+        return Served(dataclasses.replace(self.plan, handler=handler), lease, self._options)
 
     def batcher(self, delay_s: float | None) -> Batcher:
         """A batcher in which a row waits no longer than `delay_s`."""
@@ -150,9 +152,9 @@ class Unit:
         """Calls the model for a batch."""
         return self.copies[copy].begin(batch)
 
-    def infer(self, started: Started, stop_at_first: bool, copy: int = 0) -> Outcome:
+    def infer(self, started: Started, search: Search, copy: int = 0) -> Outcome:
         """What came of a batch that the model was called for; the next batches are sized by it."""
-        outcome = self.copies[copy].infer(started, stop_at_first)
+        outcome = self.copies[copy].infer(started, search)
         self._learn(started.batch, outcome)
         if self.sample is None and len(outcome.rows):
             self.sample = outcome.rows.cut(0, _SAMPLE_ROWS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import logging
 import os
@@ -49,8 +50,8 @@ def with_path(handler: Any, path: str | os.PathLike[str], model_id: str = "") ->
         raise ConfigurationError(f"{type(handler).__name__} cannot change its model while running")
     clone = copy.copy(handler)
     clone.update_model_path(path)
-    if model_id:
-        clone.get_model_id = lambda: model_id
+    if model_id or getattr(clone, "get_model_id", _nothing)() is None:
+        clone.get_model_id = functools.partial(str, model_id or path)  # Can be pickled.
     return clone
 
 
@@ -204,6 +205,10 @@ def _free_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _does_nothing(update: Any) -> bool:

@@ -1,0 +1,62 @@
+"""A pytest plugin: in the modules of `apache_beam.ml.inference` the public names are ours.
+
+What is not public there, and what has no counterpart here, stays Beam's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+import runinference.beam
+from runinference.handlers.pytorch import handlers as pytorch_handlers
+from tests.beam_compat.shared_models import reduce
+
+NAMES = {
+    "base": [
+        "KeyModelMapping",
+        "KeyModelPathMapping",
+        "KeyedModelHandler",
+        "MaybeKeyedModelHandler",
+        "ModelHandler",
+        "ModelMetadata",
+        "PredictionResult",
+        "RunInference",
+        "RunInferenceDLQ",
+    ],
+    "utils": ["WatchFilePattern", "PredictionResult"],
+    "sklearn_inference": ["ModelFileType", "PredictionResult", "SklearnModelHandlerNumpy", "SklearnModelHandlerPandas"],
+    "pytorch_inference": [
+        "PredictionResult",
+        "PytorchModelHandlerKeyedTensor",
+        "PytorchModelHandlerTensor",
+        "default_keyed_tensor_inference_fn",
+        "default_tensor_inference_fn",
+        "make_keyed_tensor_model_fn",
+        "make_tensor_model_fn",
+    ],
+    "onnx_inference": ["OnnxModelHandlerNumpy", "PredictionResult"],
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Replaces the names that the test modules of the command line use."""
+    under_test = [argument.rpartition(".")[2].removesuffix("_test") for argument in config.args]
+    put_in([name for name in NAMES if name in ("base", "utils", *under_test)])
+    runinference.ModelHandler.__reduce_ex__ = reduce  # type: ignore[assignment,method-assign]
+
+
+def put_in(names: list[str]) -> None:
+    """Replaces names of modules, for everybody who imports them from now on."""
+    # All modules are there before the first name is replaced: they import each other.
+    modules = {name: importlib.import_module(f"apache_beam.ml.inference.{name}") for name in names}
+    for module, found in modules.items():
+        for name in NAMES[module]:
+            setattr(found, name, _ours(name))
+
+
+def _ours(name: str) -> Any:
+    places = runinference.beam, runinference, pytorch_handlers
+    return next(getattr(place, name) for place in places if hasattr(place, name))
