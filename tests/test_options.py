@@ -33,7 +33,7 @@ def one(example):
         ({"env_vars": ["A"]}, "env_vars must map names to texts"),
         ({"min_batch_size": 9, "max_batch_size": 8}, r"min_batch_size \(9\) exceeds max_batch_size \(8\)"),
         ({"max_batch_weight": 5}, "max_batch_weight needs element_size_fn"),
-        ({"element_size_fn": one}, "element_size_fn has no effect without max_batch_weight"),
+        ({"element_size_fn": one}, "element_size_fn has no effect without max_batch_weight or, .* max_batch_size"),
         ({"batch_bucket_boundaries": [1]}, "batch_bucket_boundaries has no effect without batch_length_fn"),
         (
             {"element_size_fn": one, "batch_length_fn": one, "max_batch_weight": 5},
@@ -73,6 +73,13 @@ def test_batching_options_have_the_names_of_beam():
 def test_what_steers_the_sizes_of_beam_is_ignored():
     kwargs = {"max_batch_size": 3, "target_batch_overhead": 0.05, "variance": 0.25, "clock": None}
     assert BatchPolicy.from_batch_elements(kwargs, "it") == BatchPolicy(max_size=3)
+
+
+def test_with_a_weight_for_each_example_sizes_are_weights_as_in_beam():
+    kwargs = {"min_batch_size": 5, "max_batch_size": 100, "element_size_fn": len}
+    assert BatchPolicy.from_batch_elements(kwargs, "it") == BatchPolicy(max_weight=100, element_size_fn=len)
+    both = kwargs | {"max_batch_weight": 70}
+    assert BatchPolicy.from_batch_elements(both, "it") == BatchPolicy(5, 100, 70, element_size_fn=len)
 
 
 def test_a_size_is_fixed_where_both_ends_meet():

@@ -104,8 +104,11 @@ def _check_combinations(owner: str, given: Mapping[str, Any]) -> None:
             f"{owner}: max_batch_weight needs element_size_fn (weight of an example) or "
             "batch_length_fn (its length, for a limit on rows × longest)"
         )
-    if "element_size_fn" in given and "max_batch_weight" not in given:
-        raise ConfigurationError(f"{owner}: element_size_fn has no effect without max_batch_weight")
+    if "element_size_fn" in given and "max_batch_weight" not in given and largest is None:
+        raise ConfigurationError(
+            f"{owner}: element_size_fn has no effect without max_batch_weight "
+            "or, which then is a weight, max_batch_size"
+        )
     if "element_size_fn" in given and has_length:
         raise ConfigurationError(
             f"{owner}: element_size_fn and batch_length_fn exclude each other; "
@@ -167,10 +170,14 @@ class BatchPolicy:
         ours = {renamed.get(name, name): value for name, value in kwargs.items() if name not in _BEAM_TUNING}
         options = check_options(owner, ours)
         boundaries = options.get("batch_bucket_boundaries")
+        smallest, largest = options.get("min_batch_size"), options.get("max_batch_size")
+        weight = options.get("max_batch_weight")
+        if "element_size_fn" in options and weight is None:  # As Beam has it.
+            smallest, largest, weight = None, None, largest
         return cls(
-            min_size=options.get("min_batch_size"),
-            max_size=options.get("max_batch_size"),
-            max_weight=options.get("max_batch_weight"),
+            min_size=smallest,
+            max_size=largest,
+            max_weight=weight,
             max_delay_s=options.get("max_batch_duration_secs"),
             element_size_fn=options.get("element_size_fn"),
             length_fn=options.get("batch_length_fn"),

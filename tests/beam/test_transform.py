@@ -257,6 +257,23 @@ class Hangs(ModelHandler):
         return batch
 
 
+class NeverLoads(Double):
+    def load_model(self):
+        threading.Event().wait(5)
+        return 2
+
+
+def test_elements_that_wait_for_a_model_which_is_not_loaded_in_time_are_dead_letters():
+    with beam.Pipeline() as pipeline:
+        results, failed = (
+            pipeline | beam.Create([1, 2]) | RunInference(NeverLoads()).with_exception_handling(timeout=0.3)
+        )
+        assert_that(results, equal_to([]))
+        reasons = failed.failed_inferences | beam.MapTuple(lambda element, reason: (element, reason[1]))
+        text = "InferenceTimeoutError('The model was not loaded within 0.3 s')"
+        assert_that(reasons, equal_to([(1, text), (2, text)]), label="failed")
+
+
 def test_the_monitoring_transform_sees_predictions_before_postprocessing():
     class Watch(beam.PTransform):
         def expand(self, predictions):

@@ -68,7 +68,6 @@ NOT_APPLICABLE: dict[str, dict[str, str]] = {
     },
 }
 
-_DEAD_LETTERS = "a dead letter has the one element that failed; Beam's has a list, its batch"
 _REAL_BYTES = "bytes of arrays and texts; Beam counts headers of Python objects, or pickles"
 _NO_EFFECT = "an option that would have no effect is refused where the handler is made"
 
@@ -79,17 +78,18 @@ DIFFERENT: dict[str, dict[str, str]] = {
         ),
         "RunInferenceBaseTest::test_keyed_model_handler_get_num_bytes": _REAL_BYTES,
         "RunInferenceBaseTest::test_keyed_model_handler_multiple_models_get_num_bytes": _REAL_BYTES,
-        "RunInferenceBaseTest::test_run_inference_impl_dlq": _DEAD_LETTERS,
-        "RunInferenceBaseTest::test_run_inference_timeout_does_garbage_collection": _DEAD_LETTERS,
-        "RunInferenceBaseTest::test_run_inference_timeout_on_inference_dlq": _DEAD_LETTERS,
-        "RunInferenceBaseTest::test_run_inference_timeout_on_load_dlq": (
-            "the limit is one for the model on a batch; loading it does not count, and is no fault of the elements"
+        "RunInferenceBaseTest::test_run_inference_impl_with_keyed_examples_many_model_handlers_metrics": (
+            "metrics of single keys are called <key>-<metric>, as Beam documents them; its code says <key>-_<metric>"
         ),
-        "RunInferenceSizeTest::test_sizing_with_edge_cases": _NO_EFFECT,
+        "RunInferenceBaseTest::test_run_inference_side_input_in_batch_per_key_models": (
+            "a new version is tried on some elements before it takes over; the model of this test counts its calls"
+        ),
+        "RunInferenceBaseTest::test_run_inference_timeout_does_garbage_collection": (
+            "the process of a model that hangs is killed, so that nobody deletes the model in it"
+        ),
         "ModelHandlerBatchingArgsTest::test_batch_bucket_boundaries_without_batch_length_fn": _NO_EFFECT,
     },
     "sklearn_inference_test": {
-        "SkLearnRunInferenceTest::test_bad_file_raises": "a model that is not there is a ModelLoadError",
         "SkLearnRunInferenceTest::test_custom_inference_fn": (
             "one prediction for three examples is an error; Beam drops two examples"
         ),

@@ -16,7 +16,8 @@ from runinference.beam.metrics import BundleMetrics
 from runinference.beam.worker import EngineSpec, acquire, release
 from runinference.engine.arguments import check_batch
 from runinference.engine.bundle import Bundle, BundleRow
-from runinference.errors import InferenceError
+from runinference.engine.service import inference_error
+from runinference.errors import InferenceError, InferenceTimeoutError
 from runinference.keyed import KeyModelPathMapping
 from runinference.prediction import Failure, without_our_frames
 
@@ -115,7 +116,15 @@ class RunModel(beam.DoFn):
             check_batch(origin.element)
             if not len(origin.element):
                 return before
-        self._last = bundle.add(origin.element, origin)
+        try:
+            self._last = bundle.add(origin.element, origin)
+        except InferenceTimeoutError:
+            if self._catching is None:
+                raise
+            # The model was not loaded in time for the elements before; it is tried again for this one.
+            before = [*before, *self._end_of_part()]
+            self._bundle = bundle = self._worker.engine.bundle()
+            self._last = bundle.add(origin.element, origin)
         rows = list(bundle.done())
         if not rows and not before:
             return None
@@ -179,7 +188,7 @@ class RunModel(beam.DoFn):
                 if part.error is None:
                     yield origin.with_value(part.result)
                 else:
-                    error = self._caught(part.error)
+                    error = self._caught(_of_element(part.error, origin.element))
                     failed.append((origin, self._element(origin, error), error.failure, error.batch))
             self._inferred += len(parts) - (len(failed) - before)
             if self._catching is not None and self._catching.threshold < 1:
@@ -242,6 +251,13 @@ class RunModelInWindows(RunModel):
             last.tag = last.tag._replace(windows=(*last.tag.windows, window))
             return None
         return self._process(origin, version, arguments)
+
+
+def _of_element(error: BaseException, element: Any) -> BaseException:
+    """The error of an element that waited for a model which was not loaded in time; any other as it is."""
+    if not isinstance(error, InferenceTimeoutError):
+        return error
+    return inference_error(Failure.from_exception(error, example=element, index=0, stage="inference"))
 
 
 _GLOBAL = (GlobalWindow(),)

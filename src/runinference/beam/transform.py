@@ -134,8 +134,9 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             exc_class: The exceptions that are handled; others fail the bundle.
             use_subprocess: Run the model in a process of its own, so that a crash of it is a failure as well.
             threshold: The largest share of elements that may fail in a window; a larger one fails the pipeline.
-            timeout: Longest time for the model on one batch, not counting the time to load it, and for each pre- and
-                postprocessing of an element, in seconds. The elements that it takes too long for fail.
+            timeout: Longest time to load the model, for the model on one batch, and for each pre- and postprocessing of
+                an element, in seconds. The elements that it takes too long for, or that wait for a model which takes
+                too long to load, fail.
             per_batch: Gives one dead letter for all elements of a batch that failed alike, with a list of them.
 
         Raises:
@@ -205,6 +206,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
 
     def _engine_spec(self, is_bounded: bool) -> EngineSpec:
         catching = self._catching
+        timeout_s = None if catching is None else catching.timeout_s
         interval = self._watching.get("interval", _INTERVAL_S)
         until = self._watching.get("stop_timestamp")
         return EngineSpec(
@@ -213,7 +215,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             handler=without_functions(self._handler),
             namespace=self._namespace,
             inference_args=self._inference_args,
-            timeout_s=None if catching is None else catching.timeout_s,
+            timeout_s=timeout_s,
             model_identifier=self._identifier,
             watch_model_pattern=self._pattern,
             watch_interval_s=float(interval),
@@ -222,8 +224,8 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
             shares_all=self._in_own_process,
             own_process=catching is not None and catching.use_subprocess,
             handles_failures=catching is not None,
-            # With a side input it is not known yet what is to be loaded.
-            loads_early=self._metadata is None and self._deferred_args is None,
+            # With a side input it is not known yet what is to be loaded, and a time-out is one of elements.
+            loads_early=self._metadata is None and self._deferred_args is None and timeout_s is None,
             is_bounded=is_bounded,
         )
 

@@ -35,7 +35,7 @@ class EngineSpec:
         handler: The handler, without pre- and postprocessing functions, which are steps of the pipeline.
         namespace: Of the metrics.
         inference_args: Extra arguments for each call of the model.
-        timeout_s: Longest time for one call of the model in seconds.
+        timeout_s: Longest time for one call of the model, and to load it, in seconds.
         model_identifier: Transforms that say the same share a model.
         watch_model_pattern: Where new versions of the model appear.
         watch_interval_s: How often to look there, in seconds.
@@ -93,6 +93,7 @@ class Worker:
             spec.handler,
             inference_args=spec.inference_args,
             timeout_s=spec.timeout_s,
+            load_timeout_s=spec.timeout_s,
             metrics=Journal(namespace=spec.namespace),
             model_identifier=spec.model_identifier,
             watch_model_pattern=spec.watch_model_pattern,

@@ -50,9 +50,10 @@ def check_arguments(**arguments: Any) -> None:
         value = arguments[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise ConfigurationError(f"{name} must be a whole number of at least 0, got {value!r}")
-    timeout_s = arguments["timeout_s"]
-    if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
-        raise ConfigurationError(f"timeout_s must be seconds above 0, got {timeout_s!r}")
+    for name in ("timeout_s", "load_timeout_s"):
+        value = arguments[name]
+        if value is not None and not (isinstance(value, (int, float)) and value > 0):
+            raise ConfigurationError(f"{name} must be seconds above 0, got {value!r}")
     for name in ("model_identifier", "hosted_as"):
         value = arguments[name]
         if value is not None and not callable(value) and (not isinstance(value, str) or not value):

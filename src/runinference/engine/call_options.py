@@ -15,6 +15,7 @@ class CallOptions:
         inference_args: Extra arguments for each call.
         retries: How often a call that may succeed is tried again.
         timeout_s: Longest time for one call in seconds.
+        load_timeout_s: Longest time to load a model in seconds.
         pause: Waits so many seconds.
         model_identifier: Engines that say the same share a model.
         hosted_as: Says for a handler what its model is called by all processes that share it; `None` where it is in
@@ -31,3 +32,4 @@ class CallOptions:
     hosted_as: Callable[[Any], str | None] | None = None
     before_call: Callable[[], Any] | None = None
     finds_faults: bool = True
+    load_timeout_s: float | None = None

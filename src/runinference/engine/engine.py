@@ -62,6 +62,7 @@ class Engine:
             again.
         timeout_s: Longest time for one call of the model in seconds. The rows of a batch that takes longer are tried
             in smaller parts, and a call that hangs is left behind with its copy of the model.
+        load_timeout_s: Longest time to load the model in seconds.
         workers: Threads for pre- and post-processing. `None` lets the engine decide from its timings whether threads
             pay; 0 runs everything, reading too, in the caller's thread, so that a debugger works.
         progress: Show progress in rows on standard error; or a function that is given it as a dict each second.
@@ -92,6 +93,7 @@ class Engine:
         on_failure: OnFailure | None = None,
         retries: int = 0,
         timeout_s: float | None = None,
+        load_timeout_s: float | None = None,
         workers: int | None = None,
         progress: Progress = False,
         metrics: Metrics | None = None,
@@ -106,6 +108,7 @@ class Engine:
         check_arguments(
             retries=retries,
             timeout_s=timeout_s,
+            load_timeout_s=load_timeout_s,
             workers=workers,
             on_failure=on_failure,
             progress=progress,
@@ -118,6 +121,7 @@ class Engine:
             inference_args=arguments,
             retries=retries,
             timeout_s=timeout_s,
+            load_timeout_s=load_timeout_s,
             pause=self._stopping.wait,
             model_identifier=model_identifier,
             hosted_as=(lambda _: hosted_as) if isinstance(hosted_as, str) else hosted_as,

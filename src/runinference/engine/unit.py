@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from runinference.batching import Batch, Batcher, ReadyMadeBatcher, Rows, make_batcher, make_limit
@@ -15,6 +16,8 @@ from runinference.engine.plan import Plan
 from runinference.engine.report import Reporter
 from runinference.engine.served import Served
 from runinference.engine.stages import Outcome, Stages, Started
+from runinference.engine.timeout import TimeLimit
+from runinference.errors import InferenceTimeoutError
 from runinference.metrics import Metrics
 from runinference.models.hosted import HostedModel, hosted_model
 from runinference.models.lease import ModelLease
@@ -85,8 +88,20 @@ class Unit:
             return hosted_model(handler, hosted_as, self.plan.copies)
 
         elsewhere = None if hosted_as is None else load
-        lease = ModelLease(handler, MODELS, loaded, self._options.model_identifier, copy, owner, elsewhere)
+        around = None if self._options.load_timeout_s is None else self._load_in_time
+        lease = ModelLease(handler, MODELS, loaded, self._options.model_identifier, copy, owner, elsewhere, around)
         return Served(dataclasses.replace(self.plan, handler=handler), lease, self._options)
+
+    def _load_in_time(self, load: Callable[[], Any]) -> Any:
+        seconds = self._options.load_timeout_s
+        assert seconds is not None
+        limit = TimeLimit(seconds, lambda: None)
+        try:
+            return limit.run(load)
+        except InferenceTimeoutError:
+            raise InferenceTimeoutError(f"The model was not loaded within {seconds:g} s") from None
+        finally:
+            limit.close()
 
     def batcher(self, delay_s: float | None) -> Batcher:
         """A batcher in which a row waits no longer than `delay_s`."""

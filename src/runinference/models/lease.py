@@ -23,6 +23,7 @@ class ModelLease:
         copy: Which of several copies of the model this is.
         owner: The handler object that the copies of a model have in common; `handler` itself where it is alone.
         load: Loads the model in another way than the handler does.
+        around: Is given what loads the model, and runs it.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class ModelLease:
         copy: int = 0,
         owner: Any = None,
         load: Callable[[], Any] | None = None,
+        around: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
         self._handler = handler
         self._load_otherwise = load
+        self._around = around
         self._store = store
         self._on_load = on_load
         self._owner = handler if owner is None else owner  # Kept, since its id is part of the key.
@@ -83,6 +86,9 @@ class ModelLease:
                 self._store.discard(self._key, loaded)
 
     def _load(self) -> Any:
+        return self._load_now() if self._around is None else self._around(self._load_now)
+
+    def _load_now(self) -> Any:
         if self._load_otherwise is not None:
             return self._load_otherwise()
         try:
