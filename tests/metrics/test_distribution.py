@@ -123,3 +123,36 @@ def test_wrong_arguments_are_refused():
         Distribution().quantile(95)
     with pytest.raises(ValueError, match=r"-1 times; times must be 0 or more"):
         Distribution().add(1.0, times=-1)
+
+
+@given(several)
+def test_buckets_hold_every_value_once_in_order(numbers):
+    buckets = filled(numbers).buckets()
+    assert sum(count for _, _, count in buckets) == len(numbers)
+    assert all(low <= high for low, high, _ in buckets)
+    assert [high for _, high, _ in buckets] == sorted(high for _, high, _ in buckets)
+    for number in numbers:
+        assert any(low * (1 - 1e-9 * (low > 0)) <= number <= high * (1 - 1e-9 * (high < 0)) for low, high, _ in buckets)
+
+
+@given(several)
+def test_a_bucket_is_less_than_two_percent_wide(numbers):
+    for low, high, _ in filled(numbers).buckets():
+        assert high - low <= 0.02 * max(abs(low), abs(high))
+
+
+def test_the_bucket_of_a_value_that_repeats_says_it_exactly():
+    sizes = filled([8, 8, 64, 64, 64, 0, -3])
+    assert [(low, count) for low, _, count in sizes.buckets()[:1]] == [(-3.0, 1)]
+    assert [(high, count) for _, high, count in sizes.buckets()[1:]] == [(0.0, 1), (8.0, 2), (64.0, 3)]
+
+
+def test_without_values_there_are_no_buckets():
+    assert Distribution().buckets() == []
+
+
+def test_a_bucket_that_took_in_others_reaches_down_to_zero():
+    distribution = filled(1.02**exponent for exponent in range(-5000, 5000))
+    (low, _, first), *others = distribution.buckets()
+    assert low == 0.0
+    assert first + sum(count for _, _, count in others) == 10000

@@ -175,3 +175,11 @@ def test_it_survives_pickling_and_records_on():
     assert twin.snapshot() == metrics.snapshot()
     twin.count("num_inferences")
     assert twin.snapshot()["eu_num_inferences"] == 3
+
+
+def test_totals_are_the_counters_and_the_sums_of_the_distributions():
+    metrics = Metrics()
+    metrics.record({"num_inferences": 2}, {"batch_size": 2})
+    metrics.record({"num_inferences": 3}, {"batch_size": 3})
+    totals = metrics.totals()
+    assert (totals["num_inferences"], totals["batch_size"], totals["failed_examples"]) == (5, 5.0, 0)

@@ -8,6 +8,8 @@ from runinference.batching.batch import Batch, FlushReason
 from runinference.batching.limit import Limit
 from runinference.batching.rows import Rows
 
+_ROWS_OF_UNKNOWN_LENGTH = 64
+
 
 class WindowBatcher:
     """Reads a window of several batches ahead, sorts it by length and cuts it into batches of like length.
@@ -29,6 +31,7 @@ class WindowBatcher:
         self._runs: list[tuple[Rows, float]] = []
         self._count = 0
         self._weight = 0
+        self._seen = self._seen_weight = 0
         self._window = Rows([], range(0), sizes=[])
         self._order: list[int] = []
         self._start = 0
@@ -38,9 +41,12 @@ class WindowBatcher:
     def add(self, rows: Rows, now: float) -> None:
         """Takes in rows that arrived at `now`; each has a length."""
         if len(rows):
+            weight = sum(max(1, size) for size in rows.sizes or ())
             self._runs.append((rows, now))
             self._count += len(rows)
-            self._weight += sum(max(1, size) for size in rows.sizes or ())
+            self._weight += weight
+            self._seen += len(rows)
+            self._seen_weight += weight
 
     def poll(self, now: float) -> Batch | None:
         """The next batch of a window that is full or whose oldest row must go at `now`."""
@@ -65,8 +71,12 @@ class WindowBatcher:
     @property
     def room(self) -> int:
         """Rows until the window is full, as far as that can be told; 1 at least."""
-        rows = self._limit.rows
-        return max(1, 64 if rows is None else rows * self._lookahead - self._count)
+        rows, weight = self._limit.rows, self._limit.weight
+        left = [] if rows is None else [rows * self._lookahead - self._count]
+        if weight is not None and self._seen:
+            # As if the rows to come were as long as those before.
+            left.append(round((weight * self._lookahead - self._weight) * self._seen / self._seen_weight))
+        return max(1, min(left, default=_ROWS_OF_UNKNOWN_LENGTH))
 
     def _is_full(self) -> bool:
         rows, weight = self._limit.rows, self._limit.weight

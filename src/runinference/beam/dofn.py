@@ -220,8 +220,9 @@ class RunModel(beam.DoFn):
                 yield TaggedOutput(FAILED, origin.with_value((element, reason(failure))))
             return
         together: dict[Any, tuple[_Origin, list[Any], Failure]] = {}
-        for origin, element, failure, batch in failed:
-            alike = origin.windows, batch, failure.error_type, failure.message
+        for number, (origin, element, failure, batch) in enumerate(failed):
+            # Those that came into no batch are alone.
+            alike = (origin.windows, batch, failure.error_type, failure.message) if batch is not None else number
             together.setdefault(alike, (origin, [], failure))[1].append(element)
         for origin, elements, failure in together.values():
             yield TaggedOutput(FAILED, origin.with_value((elements, reason(failure))))

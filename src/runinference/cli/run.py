@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +54,13 @@ def _help(text: str) -> str:
     help="Exit with code 3 if more rows fail.  [default: only if all fail]",
 )
 @click.option("--metrics", type=click.Path(), metavar="FILE.json", help="Write the metrics here too.")
+@click.option("--report", type=click.Path(), metavar="FILE.html", help="Write a page about the run, however it ends.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Let a Prometheus on this machine fetch the metrics at this port while the job runs.",
+)
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Stop after so many rows of the input.")
 @click.option(
     "--retries",
@@ -117,3 +125,5 @@ def _print_result(result: JobResult, job: Job) -> None:
         click.echo(f"Failures     {result.failures}  ({human(result.failed, 'rows')})")
     if job.metrics is not None:
         click.echo(f"Metrics      {job.metrics}")
+    if job.report is not None and Path(job.report).exists():
+        click.echo(f"Report       {job.report}")

@@ -11,6 +11,7 @@ from runinference.jobs.job import Job, prepare
 from runinference.jobs.readers import Dataset
 from runinference.metrics import Metrics, MetricsSnapshot
 from runinference.prediction import Failure
+from runinference.report.memory import peak_bytes
 
 ROWS = 256
 _SAMPLES = 3
@@ -86,7 +87,7 @@ def dry_run(job: Job) -> DryRun:
         samples=_different(value for column in predictions for value in column.to_pylist()),
         metrics=snapshot,
         seconds_per_row=seconds / done if done else None,
-        peak_bytes=_peak_bytes(),
+        peak_bytes=peak_bytes(),
     )
 
 
@@ -97,14 +98,3 @@ def _different(values: Iterable[Any]) -> list[Any]:
         if value not in found and len(found) < _SAMPLES:
             found.append(value)
     return found
-
-
-def _peak_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such module.
-        return None
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

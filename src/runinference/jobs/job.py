@@ -17,10 +17,12 @@ from runinference.engine.table import infer_table
 from runinference.errors import ConfigurationError, DataError
 from runinference.handler import ModelHandler
 from runinference.jobs.readers import Dataset, open_dataset
+from runinference.jobs.reporting import reporting
 from runinference.jobs.writers import ensure_not_input, open_writer
 from runinference.jobs.writers.failures import FailuresFile
 from runinference.metrics import Metrics, MetricsSnapshot
 from runinference.prediction import Failure
+from runinference.report import Recording
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,6 +91,8 @@ class Job:
         failures: Where failed rows go; beside the output by default.
         allowed: How many rows may fail.
         metrics: File for the metrics as JSON.
+        report: File for a page about the run.
+        metrics_port: Where Prometheus fetches the metrics while the job runs.
         limit: Take no more rows than this.
         workers: Threads for pre- and post-processing.
         retries: How often a call that may succeed when tried again is tried again.
@@ -106,6 +110,8 @@ class Job:
     failures: str | None = None
     allowed: AllowedFailures = field(default_factory=AllowedFailures)
     metrics: str | None = None
+    metrics_port: int | None = None
+    report: str | None = None
     limit: int | None = None
     workers: int | None = None
     retries: int = 0
@@ -199,6 +205,11 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
         ModelLoadError: The model cannot be loaded.
         ModelFaultError: The model fails on every row.
     """
+    with reporting(job) as recording:
+        return _run(job, show, recording)
+
+
+def _run(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | None, recording: Recording) -> JobResult:
     start = time.monotonic()
     handler, dataset = prepare(job)
     ensure_not_input(job.output, dataset.files)
@@ -207,15 +218,19 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
     total = dataset.num_rows
     if total is not None and job.limit is not None:
         total = min(total, job.limit)
-    metrics = Metrics()
+    metrics = recording.metrics = Metrics(_namespace(handler))
     failures_path = job.failures or f"{job.output}.failures.jsonl"
     with ExitStack() as stack:
+        if job.metrics_port is not None:
+            from runinference.metrics.prometheus import serve_metrics
+
+            stack.enter_context(serve_metrics(metrics, job.metrics_port))
         writer = stack.enter_context(open_writer(job.output))
         failures = stack.enter_context(FailuresFile(failures_path))
         counts = Counts(show(total) if show is not None else _show_nothing)
-        set_aside = _set_aside(metrics, failures, counts)
+        set_aside = _set_aside(metrics, failures, counts, recording)
         predicted = infer_table(
-            dataset.batches(set_aside, job.limit),
+            recording.reading(dataset.batches(set_aside, job.limit)),
             handler,
             columns=job.columns,
             key=job.key or dataset.key,
@@ -230,7 +245,8 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
             watch_interval_s=job.watch_interval_s,
         )
         for batch in _or_empty(predicted, dataset.kept):
-            writer.write(batch)
+            with recording.writing(batch.num_rows):
+                writer.write(batch)
             counts.add_done(batch.num_rows)
     snapshot = metrics.snapshot()
     if job.metrics is not None:
@@ -247,11 +263,19 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
     )
 
 
-def _set_aside(metrics: Metrics, failures: FailuresFile, counts: Counts) -> Callable[[Failure], None]:
+def _namespace(handler: Any) -> str:
+    tell = getattr(handler, "get_metrics_namespace", None)
+    return "RunInference" if tell is None else str(tell())
+
+
+def _set_aside(
+    metrics: Metrics, failures: FailuresFile, counts: Counts, recording: Recording
+) -> Callable[[Failure], None]:
     def set_aside(failure: Failure) -> None:
         if failure.stage == "read":  # The engine never saw this row; all others it has counted itself.
             metrics.record({"failed_examples": 1, "failed_examples_read": 1}, {})
         failures(failure)
+        recording.failures(failure)
         counts.add_failed(failure)
 
     return set_aside

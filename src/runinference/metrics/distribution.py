@@ -137,6 +137,16 @@ class Distribution:
             return self._max
         return max(self._near(rank), self._min)
 
+    def buckets(self) -> list[tuple[float, float, int]]:
+        """`(low, high, count)` of each bucket that holds values, the smallest first.
+
+        Its values lie between `low` and `high`, which are less than 2 % apart. The one of the two that is farther from
+        0 was added; it is the exact value where all in the bucket are the same.
+        """
+        negative = [(-high, -low, count) for low, high, count in reversed(_ranges(self._negative))]
+        zeros = [(0.0, 0.0, self._zeros)] if self._zeros else []
+        return [*negative, *zeros, *_ranges(self._positive)]
+
     def _near(self, rank: float) -> float:
         """The value in the bucket that holds the value number `rank`, counted from 1 at the smallest."""
         for index in sorted(self._negative, reverse=True):
@@ -174,6 +184,17 @@ def _put(buckets: dict[int, list[float]], magnitude: float, times: int) -> None:
         bucket[0] += times
         if magnitude > bucket[1]:
             bucket[1] = magnitude
+
+
+def _ranges(buckets: dict[int, list[float]]) -> list[tuple[float, float, int]]:
+    """The smallest and largest magnitude that each bucket may hold, and how many it holds."""
+    ranges: list[tuple[float, float, int]] = []
+    for index in sorted(buckets):
+        count, high = buckets[index]
+        # Once buckets were joined, the first one holds all that is smaller.
+        joined = not ranges and len(buckets) >= _MAX_BUCKETS
+        ranges.append((0.0 if joined else min(_GAMMA ** (index - 1), high), high, int(count)))
+    return ranges
 
 
 def _collapse(buckets: dict[int, list[float]]) -> None:

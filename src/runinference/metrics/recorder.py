@@ -138,6 +138,11 @@ class Metrics:
         parts = {name: part.snapshot() for name, part in list(self._parts.items())}
         return MetricsSnapshot(counters, distributions, gauges, self.namespace, self.prefix, parts)
 
+    def totals(self) -> dict[str, float]:
+        """The counters and the sums of the distributions; cheaper than a snapshot, for who looks often."""
+        with self._lock:
+            return {**self._counters, **{name: each.sum for name, each in self._distributions.items()}}
+
     def _copies(self) -> tuple[dict[str, int], dict[str, Distribution], dict[str, float | int | str]]:
         with self._lock:
             distributions = {name: each.copy() for name, each in self._distributions.items()}
