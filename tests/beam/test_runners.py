@@ -17,6 +17,7 @@ from apache_beam.metrics.execution import MetricsContainer
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker.statesampler import StateSampler, get_current_tracker, set_current_tracker
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.counters import CounterFactory
 from apache_beam.utils.timestamp import Timestamp
 from handlers_for_workers import HeavyHandler, NotingHandler, processes_noted
@@ -175,7 +176,7 @@ class Worker:
             results = [
                 result
                 for row in rows
-                for result in self.dofn.process(row, version=None, arguments=None, timestamp=Timestamp(0)) or ()
+                for result in self.dofn.process(row, None, None, GlobalWindows.windowed_value(row, Timestamp(0))) or ()
             ]
             if ends:
                 results += self.dofn.finish_bundle()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import EmptySideInput, TaggedOutput
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import PANE_INFO_UNKNOWN, WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue
 
 from runinference.beam.dead_letters import COUNTS, FAILED, Catching, reason
 from runinference.beam.metrics import BundleMetrics
@@ -21,30 +20,8 @@ from runinference.errors import InferenceError, InferenceTimeoutError
 from runinference.keyed import KeyModelPathMapping
 from runinference.prediction import Failure, without_our_frames
 
-
-class _Origin(NamedTuple):
-    """An element of the input, with its place in time."""
-
-    element: Any
-    timestamp: Any
-    windows: Any
-    pane: Any
-
-    def with_value(self, value: Any) -> WindowedValue:
-        return WindowedValue(value, self.timestamp, self.windows, self.pane)
-
-    def is_again(self, other: _Origin) -> bool:
-        """Whether this is the element that `other` was, in one more of its windows."""
-        return (
-            self.element is other.element
-            and self.timestamp == other.timestamp
-            and self.pane == other.pane
-            and self.windows[0] not in other.windows
-        )
-
-
-_Failed = tuple[_Origin, Any, Failure, int | None]
-"""Whence an element came, the element, its failure, and the batch that it was in."""
+_Failed = tuple[WindowedValue, Any, Failure, int | None]
+"""The windows and time of an element, the element, its failure, and the batch that it was in."""
 
 
 class RunModel(beam.DoFn):
@@ -69,7 +46,7 @@ class RunModel(beam.DoFn):
         """Finds the engine of this process, or makes it, and loads the model."""
         self._metrics = BundleMetrics(self._spec.namespace)
         self._bundle: Bundle | None = None
-        self._last: BundleRow | None = None
+        self._place: WindowedValue | None = None
         self._model_id: Any = None
         self._arguments: Any = None
         self._counts: dict[Any, list[int]] = {}
@@ -80,15 +57,25 @@ class RunModel(beam.DoFn):
         """Forgets a bundle that failed."""
         if self._bundle is not None:
             self._bundle.abandon()
-        self._bundle = self._last = None
+        self._bundle = self._place = None
         self._counts = {}
         self._worker.stop_watching_if_due()
 
     def process(
-        self, element: Any, version: Any, arguments: Any, timestamp: Any = beam.DoFn.TimestampParam
+        self, element: Any, version: Any, arguments: Any, origin: Any = beam.DoFn.WindowedValueParam
     ) -> Iterable[Any] | None:
-        """Takes an element in the global window; gives what is ready of those before."""
-        return self._process(_Origin(element, timestamp, _GLOBAL, PANE_INFO_UNKNOWN), version, arguments)
+        """Takes an element; gives what is ready of those before."""
+        bundle, place = self._bundle, self._place
+        if bundle is None or version is not None or arguments is not self._arguments or self._prebatched:
+            return self._process(element, version, arguments, origin)
+        if place is None or not _is_there(origin, place):
+            # Elements that have them in common share one, which holds none of them.
+            place = self._place = origin.with_value(None)
+        try:
+            bundle.add(element, place)
+        except InferenceTimeoutError as error:
+            return [*self._begin_again(error), *(self._process(element, version, arguments, origin) or ())]
+        return self._let_go(bundle.done()) if bundle.has_done else None
 
     def finish_bundle(self) -> Iterator[Any]:
         """Gives the results of all elements that are left, once they are there."""
@@ -102,7 +89,8 @@ class RunModel(beam.DoFn):
         """Lets go of the engine."""
         self._release()
 
-    def _process(self, origin: _Origin, version: Any, arguments: Any) -> Iterable[Any] | None:
+    def _process(self, element: Any, version: Any, arguments: Any, origin: WindowedValue) -> Iterable[Any] | None:
+        """The same where something besides the element is to be looked at."""
         before: Sequence[Any] = ()
         if arguments is not self._arguments:
             before = self._use_arguments(arguments)
@@ -113,22 +101,22 @@ class RunModel(beam.DoFn):
             bundle = self._bundle = self._worker.engine.bundle()
             self._inferred = 0
         if self._prebatched:
-            check_batch(origin.element)
-            if not len(origin.element):
+            check_batch(element)
+            if not len(element):
                 return before
         try:
-            self._last = bundle.add(origin.element, origin)
-        except InferenceTimeoutError:
-            if self._catching is None:
-                raise
-            # The model was not loaded in time for the elements before; it is tried again for this one.
-            before = [*before, *self._end_of_part()]
+            bundle.add(element, origin.with_value(None))
+        except InferenceTimeoutError as error:
+            before = [*before, *self._begin_again(error)]
             self._bundle = bundle = self._worker.engine.bundle()
-            self._last = bundle.add(origin.element, origin)
-        rows = list(bundle.done())
-        if not rows and not before:
-            return None
-        return [*before, *self._let_go(rows)]
+            bundle.add(element, origin.with_value(None))
+        return [*before, *self._let_go(bundle.done())]
+
+    def _begin_again(self, error: InferenceTimeoutError) -> list[Any]:
+        """After the model was not loaded in time for the elements before; it is tried again for those that follow."""
+        if self._catching is None:
+            raise error
+        return self._end_of_part()
 
     def _follow(self, version: Any) -> Sequence[Any]:
         """Has the model be what the side input says, before an element runs on it; gives what ran on the one before."""
@@ -177,30 +165,33 @@ class RunModel(beam.DoFn):
         self._release = weakref.finalize(self, release, spec.tag, self._worker)
 
     def _let_go(self, rows: Iterable[BundleRow]) -> Iterator[Any]:
+        counts = self._catching is not None and self._catching.threshold < 1
         failed: list[_Failed] = []
         for row in rows:
-            origin: _Origin = row.tag
-            if row is self._last:
-                self._last = None
+            place: WindowedValue = row.tag
+            if row.error is None and not self._prebatched and not counts:
+                self._inferred += 1
+                yield place.with_value(row.result)
+                continue
             parts = row.result if self._prebatched and row.error is None else [row]
             before = len(failed)
             for part in parts:
                 if part.error is None:
-                    yield origin.with_value(part.result)
+                    yield place.with_value(part.result)
                 else:
-                    error = self._caught(_of_element(part.error, origin.element))
-                    failed.append((origin, self._element(origin, error), error.failure, error.batch))
+                    error = self._caught(_of_element(part.error, row.example))
+                    failed.append((place, self._element(row, error), error.failure, error.batch))
             self._inferred += len(parts) - (len(failed) - before)
-            if self._catching is not None and self._catching.threshold < 1:
-                count = self._counts.setdefault(origin.windows, [0, 0])
+            if counts:
+                count = self._counts.setdefault(tuple(place.windows), [0, 0])
                 count[0] += len(failed) - before
                 count[1] += len(parts)
         if failed:
             yield from self._dead_letters(failed)
 
-    def _element(self, origin: _Origin, error: InferenceError) -> Any:
+    def _element(self, row: BundleRow, error: InferenceError) -> Any:
         """What the user gave in: of a ready-made batch the example in it."""
-        return error.failure.example if self._prebatched else origin.element
+        return error.failure.example if self._prebatched else row.example
 
     def _caught(self, error: BaseException) -> InferenceError:
         """The error of a row; raises where it is not one that is to be caught."""
@@ -216,16 +207,16 @@ class RunModel(beam.DoFn):
     def _dead_letters(self, failed: list[_Failed]) -> Iterator[TaggedOutput]:
         assert self._catching is not None
         if not self._catching.per_batch:
-            for origin, element, failure, _ in failed:
-                yield TaggedOutput(FAILED, origin.with_value((element, reason(failure))))
+            for place, element, failure, _ in failed:
+                yield TaggedOutput(FAILED, place.with_value((element, reason(failure))))
             return
-        together: dict[Any, tuple[_Origin, list[Any], Failure]] = {}
-        for number, (origin, element, failure, batch) in enumerate(failed):
+        together: dict[Any, tuple[WindowedValue, list[Any], Failure]] = {}
+        for number, (place, element, failure, batch) in enumerate(failed):
             # Those that came into no batch are alone.
-            alike = (origin.windows, batch, failure.error_type, failure.message) if batch is not None else number
-            together.setdefault(alike, (origin, [], failure))[1].append(element)
-        for origin, elements, failure in together.values():
-            yield TaggedOutput(FAILED, origin.with_value((elements, reason(failure))))
+            alike = (tuple(place.windows), batch, failure.error_type, failure.message) if batch is not None else number
+            together.setdefault(alike, (place, [], failure))[1].append(element)
+        for place, elements, failure in together.values():
+            yield TaggedOutput(FAILED, place.with_value((elements, reason(failure))))
 
     def _record(self, bundle: Bundle) -> None:
         self._worker.model_metrics.count()
@@ -233,25 +224,13 @@ class RunModel(beam.DoFn):
             self._metrics.record(bundle.notes, self._inferred)
 
 
-class RunModelInWindows(RunModel):
-    """The same where windows or panes matter."""
-
-    def process(
-        self,
-        element: Any,
-        version: Any,
-        arguments: Any,
-        timestamp: Any = beam.DoFn.TimestampParam,
-        window: Any = beam.DoFn.WindowParam,
-        pane: Any = beam.DoFn.PaneInfoParam,
-    ) -> Iterable[Any] | None:
-        """Takes an element in each of its windows, and runs it once; gives what is ready of those before."""
-        origin = _Origin(element, timestamp, (window,), pane)
-        last = self._last
-        if last is not None and version is None and arguments is None and origin.is_again(last.tag):
-            last.tag = last.tag._replace(windows=(*last.tag.windows, window))
-            return None
-        return self._process(origin, version, arguments)
+def _is_there(origin: WindowedValue, place: WindowedValue) -> bool:
+    """Whether an element has the time, the windows and the pane of `place`."""
+    return (
+        origin.timestamp_micros == place.timestamp_micros
+        and origin.windows is place.windows
+        and origin.pane_info is place.pane_info
+    )
 
 
 def _of_element(error: BaseException, element: Any) -> BaseException:
@@ -259,6 +238,3 @@ def _of_element(error: BaseException, element: Any) -> BaseException:
     if not isinstance(error, InferenceTimeoutError):
         return error
     return inference_error(Failure.from_exception(error, example=element, index=0, stage="inference"))
-
-
-_GLOBAL = (GlobalWindow(),)

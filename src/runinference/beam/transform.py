@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam import pvalue
 
 from runinference.beam.dead_letters import COUNTS, FAILED, MAIN, Catching, CheckThreshold, RunInferenceDLQ
-from runinference.beam.dofn import RunModel, RunModelInWindows
+from runinference.beam.dofn import RunModel
 from runinference.beam.pickling import check_can_be_pickled
 from runinference.beam.steps import apply, steps_after, steps_before, without_functions
 from runinference.beam.worker import EngineSpec
@@ -193,8 +193,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
 
     def _run_model(self, pcoll: pvalue.PCollection) -> beam.ParDo:
         override = getattr(self._handler, "override_metrics", None)
-        kind = RunModel if pcoll.windowing.is_default() else RunModelInWindows
-        dofn = kind(
+        dofn = RunModel(
             self._engine_spec(pcoll.is_bounded),
             self._plan.prebatched,
             self._catching,

@@ -16,16 +16,18 @@ class BundleRow:
     """A row of a bundle.
 
     Attributes:
-        tag: What the caller knows it by.
+        example: What was added.
+        tag: What the caller knows besides.
         result: Its result, where it worked.
         error: Why it has none; an `InferenceError` where this row failed, anything else where nothing works.
         done: Whether one of the two is there.
     """
 
-    __slots__ = ("_bundle", "done", "error", "result", "tag")
+    __slots__ = ("_bundle", "done", "error", "example", "result", "tag")
 
-    def __init__(self, bundle: Bundle | _Whole, tag: Any) -> None:
+    def __init__(self, bundle: Bundle | _Whole, example: Any, tag: Any) -> None:
         self._bundle = bundle
+        self.example = example
         self.tag = tag
         self.result: Any = None
         self.error: BaseException | None = None
@@ -44,7 +46,7 @@ class BundleRow:
     def split(self, count: int) -> list[BundleRow]:
         """The rows of a batch that was added as one: it is done when all of them are, and they are its result."""
         whole = _Whole(self)
-        whole.rows = [BundleRow(whole, None) for _ in range(count)]
+        whole.rows = [BundleRow(whole, None, None) for _ in range(count)]
         return whole.rows
 
     def set_running_or_notify_cancel(self) -> bool:
@@ -98,7 +100,7 @@ class Bundle:
             Exception: Why the model cannot run at all.
             EngineClosedError: The engine is closed.
         """
-        row = BundleRow(self, tag)
+        row = BundleRow(self, example, tag)
         try:
             self._inbox.add(example, row)
         except EngineClosedError:
@@ -110,6 +112,11 @@ class Bundle:
         if self._added - self._answered > 2 * self._inbox.wanted:
             self._wait_for(self._added - self._inbox.wanted)
         return row
+
+    @property
+    def has_done(self) -> bool:
+        """Whether `done` would give any."""
+        return bool(self._rows) and self._rows[0].done
 
     def done(self) -> Iterator[BundleRow]:
         """The rows from the first one on that are done by now; each is given once."""
@@ -134,7 +141,7 @@ class Bundle:
     def answered_one(self) -> None:
         """One more row is done."""
         self._answered += 1
-        if self._answered >= self._awaited:
+        if self._answered == self._awaited:
             self._arrived.set()
 
     def _wait_for(self, answered: int, hurry: bool = False) -> None:

@@ -41,6 +41,7 @@ OnFailure = Callable[[Failure], Any]
 Progress = bool | Callable[[dict[str, Any]], Any]
 
 _LARGEST_BLOCK = 65536
+_LARGEST_OF_BUNDLES = 2048
 
 
 class Engine:
@@ -375,7 +376,10 @@ class Engine:
         return service
 
     def _serve_bundles(self) -> Service:
-        service = Service(Inbox(self._plan.policy.max_delay_s, callers_wait=False))
+        policy = self._plan.policy
+        # Larger batches gain nothing, and hold back more rows.
+        most = max(_LARGEST_OF_BUNDLES, policy.min_size or 0)
+        service = Service(Inbox(policy.max_delay_s, callers_wait=False, most=most))
         prebatched, journal = self._plan.prebatched, self._metrics
         make_rows = service.make_rows_of_batch if prebatched else service.make_rows
         search = ALL if self._on_failure is not None else Search(groups=service.by_bundle)

@@ -39,19 +39,25 @@ class Inbox:
         linger_s: Longest wait for other callers, in seconds; by default so short that nobody notices.
         callers_wait: Whoever adds a row waits for its result; else callers say with `waiting` when they do.
         capacity: `add` waits while so many rows are unanswered.
+        most: Rows that are given out at a time.
 
     Attributes:
         wanted: The most rows that were asked for at a time.
     """
 
-    def __init__(self, linger_s: float | None = None, callers_wait: bool = True, capacity: int = 65536) -> None:
+    def __init__(
+        self, linger_s: float | None = None, callers_wait: bool = True, capacity: int = 65536, most: int = 65536
+    ) -> None:
         self._linger_s = _LINGER_S if linger_s is None else linger_s
         self._patience_s = _PATIENCE_S if linger_s is None else linger_s
         self._capacity = capacity
+        self._most = most
         self._lock = threading.Lock()  # Faster to enter than a condition, of which there are two for it.
         self._arrived = threading.Condition(self._lock)
         self._answered = threading.Condition(self._lock)
-        self._rows: deque[tuple[Any, Answer]] = deque()
+        # Two, because a pair for each row is one more thing for Python's collector to look at.
+        self._rows: deque[Any] = deque()
+        self._answers: deque[Answer] = deque()
         self._oldest = 0.0
         self._unanswered = 0
         # Where rows may wait for long, they wait for a full batch until it is known how many callers there are.
@@ -78,7 +84,8 @@ class Inbox:
                 raise EngineClosedError("The engine is closed; make a new one")
             if not self._rows:
                 self._oldest = time.monotonic()
-            self._rows.append((example, answer))
+            self._rows.append(example)
+            self._answers.append(answer)
             self._unanswered += 1
             if self._unanswered > self._most_unanswered:
                 self._most_unanswered = self._unanswered
@@ -112,9 +119,11 @@ class Inbox:
     def take(self, most: int, until: float | None) -> tuple[list[Any], float]:
         """Up to `most` rows with those who wait for them."""
         with self._lock:
+            most = min(most, self._most)
             self.wanted = max(self.wanted, most)
             self._wait_for_enough(most, until)
-            taken = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
+            count = min(most, len(self._rows))
+            taken = [(self._rows.popleft(), self._answers.popleft()) for _ in range(count)]
             arrived, self._oldest = self._oldest, time.monotonic()
             self.ended = self._closed and not self._rows
         running = [(example, answer) for example, answer in taken if answer.set_running_or_notify_cancel()]
