@@ -54,7 +54,8 @@ def job_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_job(handler: str, input: str, output: str, **options: Any) -> Job:  # noqa: A002
     """The job that the arguments of a command describe."""
-    from runinference.jobs.job import AllowedFailures, Job
+    from runinference.jobs.allowed_failures import AllowedFailures
+    from runinference.jobs.job import Job
     from runinference.jobs.resolve import resolve_handler
 
     second = options.pop("handler_b", None)

@@ -14,6 +14,7 @@ from runinference.cli.options import HANDLER_HELP, job_arguments, make_job
 
 if TYPE_CHECKING:
     from runinference.jobs.job import Job, JobResult
+    from runinference.metrics.publisher import Delivery
 
 _REASONS_SHOWN = 5
 
@@ -55,6 +56,13 @@ def _help(text: str) -> str:
 )
 @click.option("--metrics", type=click.Path(), metavar="FILE.json", help="Write the metrics here too.")
 @click.option("--report", type=click.Path(), metavar="FILE.html", help="Write a page about the run, however it ends.")
+@click.option(
+    "--publish",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Publish the metrics to sqlite:FILE, jsonl:FILE, influxdb:http://HOST:8086?db=NAME (or ?org=&bucket=), "
+    "bigquery:PROJECT.DATASET.TABLE or otel:http://HOST:4318; may be repeated.",
+)
 @click.option(
     "--metrics-port",
     type=click.IntRange(1, 65535),
@@ -125,5 +133,16 @@ def _print_result(result: JobResult, job: Job) -> None:
         click.echo(f"Failures     {result.failures}  ({human(result.failed, 'rows')})")
     if job.metrics is not None:
         click.echo(f"Metrics      {job.metrics}")
+    for delivery in result.deliveries:
+        click.echo(f"Published    {_what_became(delivery)}")
     if job.report is not None and Path(job.report).exists():
         click.echo(f"Report       {job.report}")
+
+
+def _what_became(delivery: Delivery) -> str:
+    name = delivery.destination
+    if delivery.kept:
+        return f"not yet to {name} ({delivery.problem}); kept, and sent with the next run"
+    if delivery.lost:
+        return f"not to {name}: {delivery.problem}"
+    return name

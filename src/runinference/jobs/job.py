@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 from runinference.engine.table import infer_table
 from runinference.errors import ConfigurationError, DataError
 from runinference.handler import ModelHandler
+from runinference.jobs.allowed_failures import AllowedFailures
+from runinference.jobs.counts import Counts
+from runinference.jobs.publishing import open_publisher, publish
 from runinference.jobs.readers import Dataset, open_dataset
 from runinference.jobs.reporting import reporting
 from runinference.jobs.writers import ensure_not_input, open_writer
 from runinference.jobs.writers.failures import FailuresFile
 from runinference.metrics import Metrics, MetricsSnapshot
+from runinference.metrics.publisher import Delivery
 from runinference.prediction import Failure
 from runinference.report import Recording
 
@@ -28,53 +30,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREDICTION_COLUMN = "prediction"
-_MOST_REASONS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class AllowedFailures:
-    """How many rows may fail before a job counts as bad.
-
-    Attributes:
-        rows: So many rows.
-        percent: Or this share of all rows, from 0 to 100.
-    """
-
-    rows: int | None = None
-    percent: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> AllowedFailures:
-        """Reads `10` as rows and `1%` as a share.
-
-        Raises:
-            ConfigurationError: It is neither.
-        """
-        try:
-            if text.endswith("%"):
-                percent = float(text[:-1])
-                if 0 <= percent <= 100:
-                    return cls(percent=percent)
-            elif int(text) >= 0:
-                return cls(rows=int(text))
-        except ValueError:
-            pass
-        raise ConfigurationError(f"{text!r} is neither a number of rows, such as 10, nor a share of them, such as 1%")
-
-    def exceeded(self, failed: int, total: int) -> bool:
-        """Whether `failed` of `total` rows are too many. Where nothing was said, only all rows are."""
-        if self.rows is not None:
-            return failed > self.rows
-        if self.percent is not None:
-            return failed * 100 > self.percent * total
-        return failed > 0 and failed == total
-
-    def describe(self, failed: int, total: int) -> str:
-        """What to say when `failed` of `total` rows are too many."""
-        if failed == total and self.rows is None and self.percent is None:
-            return f"All {total:,} rows failed."
-        limit = f"{self.rows:,}" if self.rows is not None else f"{self.percent:g} %"
-        return f"{failed:,} of {total:,} rows failed; {limit} may."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +47,9 @@ class Job:
         allowed: How many rows may fail.
         metrics: File for the metrics as JSON.
         report: File for a page about the run.
-        metrics_port: Where Prometheus fetches the metrics while the job runs.
+        publish: Sequence[str] = ()
+    metrics_port: Where Prometheus fetches the metrics while the job runs.
+        publish: Where the metrics are published, such as `sqlite:metrics.db`.
         limit: Take no more rows than this.
         workers: Threads for pre- and post-processing.
         retries: How often a call that may succeed when tried again is tried again.
@@ -110,6 +67,7 @@ class Job:
     failures: str | None = None
     allowed: AllowedFailures = field(default_factory=AllowedFailures)
     metrics: str | None = None
+    publish: Sequence[str] = ()
     metrics_port: int | None = None
     report: str | None = None
     limit: int | None = None
@@ -133,6 +91,7 @@ class JobResult:
         failures: The file with the failed rows; `None` where none failed.
         reasons: Why rows failed and how many did so, the most frequent first.
         too_many_failed: More rows failed than allowed.
+        deliveries: What became of the metrics at each place where they are published.
     """
 
     rows: int
@@ -143,32 +102,7 @@ class JobResult:
     failures: str | None
     reasons: list[tuple[str, int]]
     too_many_failed: bool
-
-
-class Counts:
-    """Rows done and failed so far, counted from any thread and shown as they change."""
-
-    def __init__(self, show: Callable[[int, int], Any]) -> None:
-        self.done = self.failed = 0
-        self.reasons: Counter[str] = Counter()
-        self._show = show
-        self._lock = threading.Lock()
-
-    def add_done(self, rows: int) -> None:
-        """Adds rows that are written."""
-        with self._lock:
-            self.done += rows
-        self._show(self.done, self.failed)
-
-    def add_failed(self, failure: Failure) -> None:
-        """Adds a row that was set aside."""
-        reason = f"{failure.stage}: {failure.error_type}: {failure.message.partition(chr(10))[0]}"
-        with self._lock:
-            self.failed += 1
-            # Messages may name the row, so that there are as many as rows: only so many are told apart.
-            known = reason in self.reasons or len(self.reasons) < _MOST_REASONS
-            self.reasons[reason if known else "other reasons"] += 1
-        self._show(self.done, self.failed)
+    deliveries: Sequence[Delivery] = ()
 
 
 def prepare(job: Job) -> tuple[Any, Dataset]:
@@ -220,6 +154,7 @@ def _run(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | Non
         total = min(total, job.limit)
     metrics = recording.metrics = Metrics(_namespace(handler))
     failures_path = job.failures or f"{job.output}.failures.jsonl"
+    publisher = open_publisher(job.publish)
     with ExitStack() as stack:
         if job.metrics_port is not None:
             from runinference.metrics.prometheus import serve_metrics
@@ -260,6 +195,7 @@ def _run(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | Non
         failures=failures_path if counts.failed else None,
         reasons=counts.reasons.most_common(),
         too_many_failed=job.allowed.exceeded(counts.failed, counts.done + counts.failed),
+        deliveries=publish(publisher, recording, snapshot),
     )
 
 
