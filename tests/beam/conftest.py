@@ -12,6 +12,8 @@ import grpc
 import psutil
 import pytest
 
+from runinference.beam.worker import end_idle_workers
+
 _PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 _THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
 # The tracker is one that multiprocessing starts for the process of the tests.
@@ -38,6 +40,7 @@ class Machine:
         return found
 
     def assert_nothing_is_left(self):
+        end_idle_workers()
         _, alive = psutil.wait_procs(self.processes(), timeout=60)
         assert alive == []
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from runinference import Engine, EngineClosedError, InferenceError, ModelLoadError
+from runinference.engine.bundle import Failed
 from runinference.metrics import Journal
 from runinference.testing.fakes import CountingHandler, FailingHandler, SleepingHandler
 
@@ -120,18 +121,18 @@ def test_rows_whose_time_is_up_run_in_a_bundle_that_stays_open(in_time):
 def test_a_failure_belongs_to_its_row_alone():
     with Engine(FailingHandler([7]), on_failure=print) as engine:
         done = run(engine.bundle(), range(20))
-    failed = [row for row in done if row.error is not None]
-    assert [row.tag for row in failed] == ["tag 7"]
-    assert isinstance(failed[0].error, InferenceError)
-    assert failed[0].error.failure.example == 7
-    assert [row.result.inference for row in done if row.error is None] == [2 * row for row in range(20) if row != 7]
+    failed = [row for row in done if isinstance(row.result, Failed)]
+    assert [(row.example, row.tag) for row in failed] == [(7, "tag 7")]
+    assert isinstance(failed[0].result.error, InferenceError)
+    assert failed[0].result.error.failure.example == 7
+    assert [row.result.inference for row in done if row not in failed] == [2 * row for row in range(20) if row != 7]
 
 
 def test_where_nobody_handles_failures_a_bundle_fails_as_a_whole_and_costs_no_more_calls():
     handler = FailingHandler(range(16), min_batch_size=16, max_batch_size=16, max_batch_duration_secs=60)
     with Engine(handler) as engine:
         done = run(engine.bundle(), range(16))
-    assert [row.error.failure.message for row in done] == ["bad row 0"] * 16
+    assert [row.result.error.failure.message for row in done] == ["bad row 0"] * 16
     assert handler.log.calls == 1
 
 
@@ -139,7 +140,7 @@ def test_where_nobody_handles_failures_other_bundles_of_the_batch_have_their_res
     handler = FailingHandler([3], min_batch_size=8, max_batch_size=8, max_batch_duration_secs=60)
     with Engine(handler) as engine, ThreadPoolExecutor(4) as threads:
         bundles = list(threads.map(lambda start: run(engine.bundle(), [start, start + 1]), [0, 2, 4, 6]))
-    failed = [[row.error is not None for row in rows] for rows in bundles]
+    failed = [[isinstance(row.result, Failed) for row in rows] for rows in bundles]
     assert failed == [[False, False], [True, True], [False, False], [False, False]]
     assert handler.log.calls == 1 + 4
 
@@ -172,7 +173,7 @@ class LoadsSecondTime(CountingHandler):
 def test_a_model_that_cannot_be_loaded_is_told_to_the_bundle_and_tried_again_for_the_next():
     with Engine(LoadsSecondTime()) as engine:
         rows = run(engine.bundle(), [1])
-        assert isinstance(rows[0].error, ModelLoadError)
+        assert isinstance(rows[0].result.error, ModelLoadError)
         assert [row.result.inference for row in run(engine.bundle(), [1])] == [2]
 
 
@@ -189,10 +190,14 @@ def test_a_closed_engine_gives_no_bundle_and_takes_no_row():
 def test_ready_made_batches_stay_as_they_are():
     handler = FailingHandler([7]).with_no_batching()
     with Engine(handler, on_failure=print) as engine:
-        done = run(engine.bundle(), [[1, 2, 3], [4], [5, 6, 7, 8]])
+        bundle = engine.bundle()
+        for batch in ([1, 2, 3], [4], [5, 6, 7, 8]):
+            bundle.add_batch(batch, f"{len(batch)} rows")
+        done = list(bundle.finish())
     assert handler.log.batch_sizes[:2] == [3, 1]
-    values = [[part.result.inference if part.error is None else None for part in row.result] for row in done]
-    assert values == [[2, 4, 6], [8], [10, 12, None, 16]]
+    values = [None if isinstance(row.result, Failed) else row.result.inference for row in done]
+    assert values == [2, 4, 6, 8, 10, 12, None, 16]
+    assert [row.tag for row in done] == ["3 rows"] * 3 + ["1 rows"] + ["4 rows"] * 4
 
 
 def test_what_was_recorded_about_a_batch_is_noted_once_in_one_of_its_bundles():

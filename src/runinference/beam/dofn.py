@@ -14,7 +14,7 @@ from runinference.beam.dead_letters import COUNTS, FAILED, Catching, reason
 from runinference.beam.metrics import BundleMetrics
 from runinference.beam.worker import EngineSpec, acquire, release
 from runinference.engine.arguments import check_batch
-from runinference.engine.bundle import Bundle, BundleRow
+from runinference.engine.bundle import Bundle, Failed, Row
 from runinference.engine.service import inference_error
 from runinference.errors import InferenceError, InferenceTimeoutError
 from runinference.keyed import KeyModelPathMapping
@@ -74,7 +74,7 @@ class RunModel(beam.DoFn):
         try:
             bundle.add(element, place)
         except InferenceTimeoutError as error:
-            return [*self._begin_again(error), *(self._process(element, version, arguments, origin) or ())]
+            return self._begin_again(error)
         return self._let_go(bundle.done()) if bundle.has_done else None
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -96,24 +96,29 @@ class RunModel(beam.DoFn):
             before = self._use_arguments(arguments)
         if version is not None:
             before = [*before, *self._follow(version)]
-        bundle = self._bundle
-        if bundle is None:
-            bundle = self._bundle = self._worker.engine.bundle()
+        if self._bundle is None:
+            self._bundle = self._worker.engine.bundle()
             self._inferred = 0
         if self._prebatched:
             check_batch(element)
             if not len(element):
                 return before
+        place = origin.with_value(None)
         try:
-            bundle.add(element, origin.with_value(None))
+            self._add(element, place)
         except InferenceTimeoutError as error:
-            before = [*before, *self._begin_again(error)]
-            self._bundle = bundle = self._worker.engine.bundle()
-            bundle.add(element, origin.with_value(None))
-        return [*before, *self._let_go(bundle.done())]
+            return [*before, *self._begin_again(error)]
+        return [*before, *self._let_go(self._bundle.done())]
+
+    def _add(self, element: Any, place: WindowedValue) -> None:
+        assert self._bundle is not None
+        if self._prebatched:
+            self._bundle.add_batch(element, place)
+        else:
+            self._bundle.add(element, place)
 
     def _begin_again(self, error: InferenceTimeoutError) -> list[Any]:
-        """After the model was not loaded in time for the elements before; it is tried again for those that follow."""
+        """Lets go of the elements up to here, for which the model was not loaded in time; the next ones try again."""
         if self._catching is None:
             raise error
         return self._end_of_part()
@@ -164,34 +169,25 @@ class RunModel(beam.DoFn):
         # Not every runner ends with teardown().
         self._release = weakref.finalize(self, release, spec.tag, self._worker)
 
-    def _let_go(self, rows: Iterable[BundleRow]) -> Iterator[Any]:
+    def _let_go(self, rows: Iterable[Row]) -> Iterator[Any]:
         counts = self._catching is not None and self._catching.threshold < 1
         failed: list[_Failed] = []
-        for row in rows:
-            place: WindowedValue = row.tag
-            if row.error is None and not self._prebatched and not counts:
+        place: WindowedValue
+        for example, place, result in rows:
+            if type(result) is not Failed:
                 self._inferred += 1
-                yield place.with_value(row.result)
-                continue
-            parts = row.result if self._prebatched and row.error is None else [row]
-            before = len(failed)
-            for part in parts:
-                if part.error is None:
-                    yield place.with_value(part.result)
-                else:
-                    error = self._caught(_of_element(part.error, row.example))
-                    failed.append((place, self._element(row, error), error.failure, error.batch))
-            self._inferred += len(parts) - (len(failed) - before)
+                yield place.with_value(result)
+            else:
+                error = self._caught(_of_element(result.error, example))
+                # Of a ready-made batch the example in it.
+                element = error.failure.example if self._prebatched else example
+                failed.append((place, element, error.failure, error.batch))
             if counts:
                 count = self._counts.setdefault(tuple(place.windows), [0, 0])
-                count[0] += len(failed) - before
-                count[1] += len(parts)
+                count[0] += type(result) is Failed
+                count[1] += 1
         if failed:
             yield from self._dead_letters(failed)
-
-    def _element(self, row: BundleRow, error: InferenceError) -> Any:
-        """What the user gave in: of a ready-made batch the example in it."""
-        return error.failure.example if self._prebatched else row.example
 
     def _caught(self, error: BaseException) -> InferenceError:
         """The error of a row; raises where it is not one that is to be caught."""

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,7 +222,8 @@ def release(tag: str, worker: Worker) -> None:
         if not shared.users:
             shared.end = threading.Timer(_IDLE_S, _end_idle, [tag, shared])
             shared.end.daemon = True
-            shared.end.start()
+            with suppress(RuntimeError):  # When Python ends there are no new threads, and all workers end.
+                shared.end.start()
 
 
 def _end_idle(tag: str, shared: _Shared) -> None:
@@ -232,12 +234,9 @@ def _end_idle(tag: str, shared: _Shared) -> None:
     shared.worker.close()
 
 
-@atexit.register
-def _end_all() -> None:
-    """Ends the engines while threads can still be waited for."""
-    if os.getpid() != _workers.pid:
-        return
-    with _workers.lock:
-        ended, _workers.shared = list(_workers.shared.values()), {}
-    for shared in ended:
-        shared.worker.close()
+@atexit.register  # While threads can still be waited for.
+def end_idle_workers() -> None:
+    """Ends all workers of this process that nobody uses, without waiting whether they are used again."""
+    if os.getpid() == _workers.pid:
+        for tag, shared in list(_workers.shared.items()):
+            _end_idle(tag, shared)

@@ -6,64 +6,56 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runinference.engine.inbox import Inbox
-from runinference.errors import EngineClosedError, InferenceError
+from runinference.errors import EngineClosedError
+
+if TYPE_CHECKING:
+    from runinference.engine.bundles import Bundles
+
+# So many rows are added before the others hear of them again: telling them costs more than adding.
+_ROWS_UNTIL_NEWS = 32
 
 
-class BundleRow:
-    """A row of a bundle.
+class Failed:
+    """Stands where the result of a row would be.
 
     Attributes:
-        example: What was added.
-        tag: What the caller knows besides.
-        result: Its result, where it worked.
-        error: Why it has none; an `InferenceError` where this row failed, anything else where nothing works.
-        done: Whether one of the two is there.
+        error: An `InferenceError` where this row failed; anything else where nothing works.
     """
 
-    __slots__ = ("_bundle", "done", "error", "example", "result", "tag")
+    __slots__ = ("error",)
 
-    def __init__(self, bundle: Bundle | _Whole, example: Any, tag: Any) -> None:
-        self._bundle = bundle
-        self.example = example
-        self.tag = tag
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.done = False
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
-    @property
-    def owner(self) -> Bundle:
-        """The bundle that it belongs to."""
-        return self._bundle if isinstance(self._bundle, Bundle) else self._bundle.owner
 
-    @property
-    def notes(self) -> list[Any]:
-        """What somebody left for the caller to find."""
-        return self.owner.notes
+class Row(NamedTuple):
+    """A row that is done.
 
-    def split(self, count: int) -> list[BundleRow]:
-        """The rows of a batch that was added as one: it is done when all of them are, and they are its result."""
-        whole = _Whole(self)
-        whole.rows = [BundleRow(whole, None, None) for _ in range(count)]
-        return whole.rows
+    Attributes:
+        example: What was added; of a batch `None`.
+        tag: What the caller said with it.
+        result: Its result, or `Failed`.
+    """
 
-    def set_running_or_notify_cancel(self) -> bool:
-        """Whether the result is still wanted."""
-        return not self._bundle.abandoned
+    example: Any
+    tag: Any
+    result: Any
 
-    def set_result(self, result: Any) -> None:
-        """The row worked."""
-        self.result = result
-        self.done = True
-        self._bundle.answered_one()
 
-    def set_exception(self, exception: BaseException) -> None:
-        """The row failed."""
-        self.error = exception
-        self.done = True
-        self._bundle.answered_one()
+class Chunk(NamedTuple):
+    """Rows of a bundle that were taken together.
+
+    Attributes:
+        bundle: The bundle.
+        position: Of the first row in the bundle.
+        examples: The rows.
+    """
+
+    bundle: Bundle
+    position: int
+    examples: Any
 
 
 class Bundle:
@@ -72,110 +64,157 @@ class Bundle:
     Meanwhile they share batches with the rows of other bundles. Few rows are under way at any time, however many a
     bundle has: `add` waits where the model is slower than the caller.
 
+    One thread adds rows and takes them back, another takes and answers them. What both touch is changed by steps that
+    Python does not interrupt, so that no row costs a lock.
+
     Args:
-        inbox: Where rows are gathered.
+        bundles: All bundles whose rows share batches.
 
     Attributes:
-        notes: What somebody else left for the caller to find.
-        abandoned: Nobody wants the results any more.
+        added: How many rows were added.
+        taken: How many of them were taken.
+        notes: What whoever answers left for the caller to find.
     """
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._rows: deque[BundleRow] = deque()
-        self._added = 0
-        self._answered = 0  # Written by the thread that answers, and by no other.
+    def __init__(self, bundles: Bundles) -> None:
+        self._bundles = bundles
+        self._pending: deque[Any] = deque()
+        self._examples: deque[Any] = deque()
+        self._tags: deque[list[Any]] = deque()  # Each with how many rows in a row have it.
+        self._runs: dict[int, list[Any]] = {}
+        self._next = 0
+        self._answered = 0
         self._awaited: float = math.inf
+        self._news_at = 1
         self._arrived = threading.Event()
+        self._error: BaseException | None = None
+        self.added = self.taken = 0
         self.notes: list[Any] = []
-        self.abandoned = False
 
-    def add(self, example: Any, tag: Any) -> BundleRow:
+    def add(self, example: Any, tag: Any) -> None:
         """Adds a row; waits while many of this bundle are under way.
-
-        Returns:
-            The row, which is also among those that are given when they are done.
 
         Raises:
             Exception: Why the model cannot run at all.
             EngineClosedError: The engine is closed.
         """
-        row = BundleRow(self, example, tag)
-        try:
-            self._inbox.add(example, row)
-        except EngineClosedError:
-            self._raise_why_it_ended()
-            raise
-        self._rows.append(row)
-        self._added += 1
-        # One batch is being filled while another runs.
-        if self._added - self._answered > 2 * self._inbox.wanted:
-            self._wait_for(self._added - self._inbox.wanted)
-        return row
+        self._pending.append(example)
+        self._examples.append(example)
+        tags = self._tags
+        if tags and tags[-1][0] is tag:
+            tags[-1][1] += 1
+        else:
+            tags.append([tag, 1])
+        self.added += 1
+        if self.added >= self._news_at:
+            self._tell()
+
+    def add_batch(self, batch: Any, tag: Any) -> None:
+        """Adds the rows of a batch that stays as it is.
+
+        Raises:
+            Exception: As for `add`.
+        """
+        self._pending.append(batch)
+        self._examples.extend([None] * len(batch))
+        self._tags.append([tag, len(batch)])
+        self.added += len(batch)
+        self._tell()
 
     @property
     def has_done(self) -> bool:
         """Whether `done` would give any."""
-        return bool(self._rows) and self._rows[0].done
+        return self._next in self._runs
 
-    def done(self) -> Iterator[BundleRow]:
+    def done(self) -> Iterator[Row]:
         """The rows from the first one on that are done by now; each is given once."""
-        rows = self._rows
-        while rows and rows[0].done:
-            yield rows.popleft()
+        while (run := self._runs.pop(self._next, None)) is not None:
+            self._next += len(run)
+            for result in run:
+                yield self._let_go(result)
 
-    def finish(self, hurry: bool = False) -> Iterator[BundleRow]:
+    def finish(self, hurry: bool = False) -> Iterator[Row]:
         """All rows that are left, once they are done.
 
         Args:
             hurry: Let no row wait for those of other bundles, however long it may.
         """
-        if self._rows:
-            self._wait_for(self._added, hurry)
-        return self.done()
+        if self._answered < self.added and self._error is None:
+            try:
+                self._bundles.news(self)
+            except EngineClosedError:
+                if self._error is None:
+                    raise
+            else:
+                self._wait_for(self.added, hurry)
+        yield from self.done()
+        while self._examples and self._error is not None:
+            self._next += 1
+            yield self._let_go(Failed(self._error))
+            yield from self.done()
 
     def abandon(self) -> None:
         """Wants no results any more; rows that are not in a batch yet never will be."""
-        self.abandoned = True
+        self._bundles.forget(self)
 
-    def answered_one(self) -> None:
-        """One more row is done."""
-        self._answered += 1
-        if self._answered == self._awaited:
+    # What follows is for whoever takes the rows and answers them.
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are rows to take."""
+        return bool(self._pending)
+
+    def take(self, most: int, whole_batches: bool) -> Chunk:
+        """The next rows, no more than `most`; or the next batch."""
+        pending, position = self._pending, self.taken
+        examples = pending.popleft() if whole_batches else [pending.popleft() for _ in range(min(most, len(pending)))]
+        self.taken += len(examples)
+        return Chunk(self, position, examples)
+
+    def ask_for_news(self) -> None:
+        """Wants to hear of the next row that is added."""
+        self._news_at = 0
+
+    def answer(self, position: int, results: list[Any]) -> None:
+        """Gives the results of rows that follow each other."""
+        self._runs[position] = results
+        self._answered += len(results)
+        if self._answered >= self._awaited:
             self._arrived.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing works: no row that has no answer will have one."""
+        self._error = error
+        self._arrived.set()
+
+    def _tell(self) -> None:
+        # Before others hear of the row: they may have it taken, and ask for news, before this goes on.
+        self._news_at = self.added + _ROWS_UNTIL_NEWS
+        if self._error is not None:
+            raise self._error
+        try:
+            self._bundles.news(self)
+        except EngineClosedError:
+            if self._error is None:
+                raise
+            raise self._error from None
+        # One batch is being filled while another runs.
+        if self.added - self._answered > 2 * self._bundles.wanted:
+            self._wait_for(self.added - self._bundles.wanted)
 
     def _wait_for(self, answered: int, hurry: bool = False) -> None:
         self._arrived.clear()
         # Said before it is looked at: whoever answers the last of these rows looks in the other order.
         self._awaited = answered
-        if self._answered < answered:
-            with self._inbox.waiting(hurry):
+        if self._answered < answered and self._error is None:
+            with self._bundles.waiting(hurry):
                 self._arrived.wait()
         self._awaited = math.inf
 
-    def _raise_why_it_ended(self) -> None:
-        for row in self._rows:
-            if row.error is not None and not isinstance(row.error, InferenceError):
-                raise row.error
-
-
-class _Whole:
-    """A batch that was added to a bundle as one row."""
-
-    def __init__(self, row: BundleRow) -> None:
-        self._row = row
-        self._answered = 0
-        self.rows: list[BundleRow] = []
-
-    @property
-    def owner(self) -> Bundle:
-        return self._row.owner
-
-    @property
-    def abandoned(self) -> bool:
-        return not self._row.set_running_or_notify_cancel()
-
-    def answered_one(self) -> None:
-        self._answered += 1
-        if self._answered == len(self.rows):
-            self._row.set_result(self.rows)
+    def _let_go(self, result: Any) -> Row:
+        tags = self._tags
+        first = tags[0]
+        first[1] -= 1
+        if not first[1]:
+            tags.popleft()
+        return Row(self._examples.popleft(), first[0], result)

@@ -14,6 +14,8 @@ from runinference.batching import Rows
 from runinference.engine.addresses import patterns, targets
 from runinference.engine.arguments import check_arguments, check_batch, check_examples
 from runinference.engine.bundle import Bundle
+from runinference.engine.bundle_service import BundleService
+from runinference.engine.bundles import Bundles
 from runinference.engine.call_options import CallOptions
 from runinference.engine.feed import MakeRows
 from runinference.engine.flow import Flow
@@ -27,7 +29,7 @@ from runinference.engine.plan import Keys
 from runinference.engine.results import Results
 from runinference.engine.service import Service, answer, inference_error
 from runinference.engine.serving import Serving
-from runinference.engine.source import open_source
+from runinference.engine.source import Source, open_source
 from runinference.engine.stages import Outcome
 from runinference.engine.update import Updates, all_of
 from runinference.engine.watching import Watching
@@ -41,7 +43,6 @@ OnFailure = Callable[[Failure], Any]
 Progress = bool | Callable[[dict[str, Any]], Any]
 
 _LARGEST_BLOCK = 65536
-_LARGEST_OF_BUNDLES = 2048
 
 
 class Engine:
@@ -242,7 +243,7 @@ class Engine:
             EngineClosedError: The engine is closed.
         """
         self._check_open()
-        return Bundle(self._bundles.service().inbox)
+        return self._bundles.service().bundle()
 
     def load(self) -> None:
         """Loads the model now, rather than for the first row; of several that do not all fit, none.
@@ -371,30 +372,21 @@ class Engine:
         service = Service(Inbox(self._plan.policy.max_delay_s))
         # Callers are answered before the batch is recorded, while they wake up, but where several models have a say.
         joins = self._passes.joins
-        outcomes = self._outcomes_of(service, service.make_rows, observed=joins)
-        service.start(outcomes, after=None if joins else lambda outcome: self._passes.observe(outcome, False))
+        outcomes = self._outcomes_of(service.inbox, service.make_rows, observed=joins)
+        service.start(outcomes, None if joins else self._passes.observe)
         return service
 
-    def _serve_bundles(self) -> Service:
-        policy = self._plan.policy
-        # Larger batches gain nothing, and hold back more rows.
-        most = max(_LARGEST_OF_BUNDLES, policy.min_size or 0)
-        service = Service(Inbox(policy.max_delay_s, callers_wait=False, most=most))
-        prebatched, journal = self._plan.prebatched, self._metrics
-        make_rows = service.make_rows_of_batch if prebatched else service.make_rows
+    def _serve_bundles(self) -> BundleService:
+        policy, prebatched, metrics = self._plan.policy, self._plan.prebatched, self._metrics
+        bundles = Bundles(policy.max_delay_s, policy.min_size, prebatched)
+        service = BundleService(bundles, metrics.take if isinstance(metrics, Journal) else list)
         search = ALL if self._on_failure is not None else Search(groups=service.by_bundle)
-        outcomes = self._outcomes_of(service, make_rows, search=search, single_items=prebatched)
-
-        def leave_records(row: Any) -> None:
-            if isinstance(journal, Journal):
-                row.notes.extend(journal.take())
-
-        service.start(outcomes, before=leave_records)
+        service.start(self._outcomes_of(bundles, service.make_rows, search=search, single_items=prebatched))
         return service
 
     def _outcomes_of(
         self,
-        service: Service,
+        source: Source,
         make_rows: MakeRows,
         *,
         search: Search = ALL,
@@ -404,7 +396,7 @@ class Engine:
         self._watch()
         # The inbox has waited for other callers already: what it gives is not held back again.
         flow = self._passes.flow(
-            service.inbox,
+            source,
             make_rows,
             search=search,
             single_items=single_items,
