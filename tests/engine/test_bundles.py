@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,13 +15,25 @@ from runinference.testing.fakes import CountingHandler, FailingHandler, Sleeping
 pytestmark = pytest.mark.core
 
 
+class Row(NamedTuple):
+    example: Any
+    tag: Any
+    result: Any
+
+
+def rows_of(runs):
+    return [
+        Row(example, run.tag, result) for run in runs for example, result in zip(run.examples, run.results, strict=True)
+    ]
+
+
 def run(bundle, examples):
     """Adds rows and takes back what is done, as a bundle's thread does."""
     rows = []
     for example in examples:
         bundle.add(example, f"tag {example}")
-        rows += bundle.done()
-    return [*rows, *bundle.finish()]
+        rows += rows_of(bundle.done())
+    return [*rows, *rows_of(bundle.finish())]
 
 
 class GatedHandler(CountingHandler):
@@ -43,6 +56,16 @@ def test_a_bundle_gets_its_results_in_order_with_their_tags(rows):
     assert [(row.tag, row.result.example, row.result.inference) for row in done] == [
         (f"tag {row}", row, 2 * row) for row in range(rows)
     ]
+
+
+def test_rows_with_one_tag_come_back_together_and_others_apart():
+    with Engine(CountingHandler(min_batch_size=100, max_batch_size=100)) as engine:
+        bundle = engine.bundle()
+        for number in range(100):
+            bundle.add(number, ["even", "odd"][number // 10 % 2])
+        runs = list(bundle.finish())
+    assert [run.tag for run in runs] == ["even", "odd"] * 5
+    assert [len(run.results) for run in runs] == [len(run.examples) for run in runs] == [10] * 10
 
 
 def test_the_batches_of_a_long_bundle_are_full():
@@ -71,7 +94,7 @@ def test_few_rows_are_under_way_however_many_a_bundle_has():
         assert len(added) < 50
         handler.gate.set()
         thread.join(30)
-        assert [row.result.example for row in bundle.finish()] == list(range(500))
+        assert [row.result.example for row in rows_of(bundle.finish())] == list(range(500))
 
 
 def test_single_row_bundles_of_many_threads_share_batches():
@@ -105,7 +128,7 @@ def test_a_bundle_in_a_hurry_waits_for_nobody(in_time):
     with Engine(handler) as engine:
         bundle = engine.bundle()
         bundle.add(1, "only")
-        assert [row.result.inference for row in in_time(lambda: list(bundle.finish(hurry=True)))] == [2]
+        assert [row.result.inference for row in in_time(lambda: rows_of(bundle.finish(hurry=True)))] == [2]
 
 
 def test_rows_whose_time_is_up_run_in_a_bundle_that_stays_open(in_time):
@@ -115,7 +138,7 @@ def test_rows_whose_time_is_up_run_in_a_bundle_that_stays_open(in_time):
         bundle = engine.bundle()
         bundle.add(1, "only")
         assert handler.begun.wait(10)
-        assert [row.result.inference for row in in_time(lambda: list(bundle.finish()))] == [2]
+        assert [row.result.inference for row in in_time(lambda: rows_of(bundle.finish()))] == [2]
 
 
 def test_a_failure_belongs_to_its_row_alone():
@@ -156,7 +179,7 @@ def test_rows_of_an_abandoned_bundle_are_not_run_any_more(in_time):
         after = engine.bundle()
         after.add("of the next bundle", 2)
         handler.gate.set()
-        assert [row.result.example for row in in_time(lambda: list(after.finish()))] == ["of the next bundle"]
+        assert [row.result.example for row in in_time(lambda: rows_of(after.finish()))] == ["of the next bundle"]
     assert handler.log.calls == 2
 
 
@@ -193,7 +216,7 @@ def test_ready_made_batches_stay_as_they_are():
         bundle = engine.bundle()
         for batch in ([1, 2, 3], [4], [5, 6, 7, 8]):
             bundle.add_batch(batch, f"{len(batch)} rows")
-        done = list(bundle.finish())
+        done = rows_of(bundle.finish())
     assert handler.log.batch_sizes[:2] == [3, 1]
     values = [None if isinstance(row.result, Failed) else row.result.inference for row in done]
     assert values == [2, 4, 6, 8, 10, 12, None, 16]

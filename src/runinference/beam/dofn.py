@@ -14,7 +14,7 @@ from runinference.beam.dead_letters import COUNTS, FAILED, Catching, reason
 from runinference.beam.metrics import BundleMetrics
 from runinference.beam.worker import EngineSpec, acquire, release
 from runinference.engine.arguments import check_batch
-from runinference.engine.bundle import Bundle, Failed, Row
+from runinference.engine.bundle import Bundle, Failed, Run
 from runinference.engine.service import inference_error
 from runinference.errors import InferenceError, InferenceTimeoutError
 from runinference.keyed import KeyModelPathMapping
@@ -68,8 +68,13 @@ class RunModel(beam.DoFn):
         bundle, place = self._bundle, self._place
         if bundle is None or version is not None or arguments is not self._arguments or self._prebatched:
             return self._process(element, version, arguments, origin)
-        if place is None or not _is_there(origin, place):
-            # Elements that have them in common share one, which holds none of them.
+        if (
+            place is None
+            or origin.timestamp_micros != place.timestamp_micros
+            or origin.windows is not place.windows
+            or origin.pane_info is not place.pane_info
+        ):
+            # Elements that have these in common share one, which holds none of them.
             place = self._place = origin.with_value(None)
         try:
             bundle.add(element, place)
@@ -169,23 +174,25 @@ class RunModel(beam.DoFn):
         # Not every runner ends with teardown().
         self._release = weakref.finalize(self, release, spec.tag, self._worker)
 
-    def _let_go(self, rows: Iterable[Row]) -> Iterator[Any]:
+    def _let_go(self, runs: Iterable[Run]) -> Iterator[Any]:
         counts = self._catching is not None and self._catching.threshold < 1
         failed: list[_Failed] = []
-        place: WindowedValue
-        for example, place, result in rows:
-            if type(result) is not Failed:
-                self._inferred += 1
-                yield place.with_value(result)
+        for run in runs:
+            place: WindowedValue = run.tag
+            failure = run.results[0] if type(run.results[0]) is Failed else None
+            if failure is None:
+                self._inferred += len(run.results)
+                for result in run.results:
+                    yield place.with_value(result)
             else:
-                error = self._caught(_of_element(result.error, example))
+                error = self._caught(_of_element(failure.error, run.examples[0]))
                 # Of a ready-made batch the example in it.
-                element = error.failure.example if self._prebatched else example
+                element = error.failure.example if self._prebatched else run.examples[0]
                 failed.append((place, element, error.failure, error.batch))
             if counts:
                 count = self._counts.setdefault(tuple(place.windows), [0, 0])
-                count[0] += type(result) is Failed
-                count[1] += 1
+                count[0] += failure is not None
+                count[1] += len(run.results)
         if failed:
             yield from self._dead_letters(failed)
 
@@ -218,15 +225,6 @@ class RunModel(beam.DoFn):
         self._worker.model_metrics.count()
         if self._records_metrics:
             self._metrics.record(bundle.notes, self._inferred)
-
-
-def _is_there(origin: WindowedValue, place: WindowedValue) -> bool:
-    """Whether an element has the time, the windows and the pane of `place`."""
-    return (
-        origin.timestamp_micros == place.timestamp_micros
-        and origin.windows is place.windows
-        and origin.pane_info is place.pane_info
-    )
 
 
 def _of_element(error: BaseException, element: Any) -> BaseException:

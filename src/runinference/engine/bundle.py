@@ -30,18 +30,18 @@ class Failed:
         self.error = error
 
 
-class Row(NamedTuple):
-    """A row that is done.
+class Run(NamedTuple):
+    """Rows that follow each other and are done.
 
     Attributes:
-        example: What was added; of a batch `None`.
-        tag: What the caller said with it.
-        result: Its result, or `Failed`.
+        tag: What the caller said with all of them.
+        examples: What was added; of batches `None`.
+        results: Their results; or, for a row that failed, `Failed` alone.
     """
 
-    example: Any
     tag: Any
-    result: Any
+    examples: list[Any]
+    results: list[Any]
 
 
 class Chunk(NamedTuple):
@@ -80,7 +80,8 @@ class Bundle:
         self._bundles = bundles
         self._pending: deque[Any] = deque()
         self._examples: deque[Any] = deque()
-        self._tags: deque[list[Any]] = deque()  # Each with how many rows in a row have it.
+        self._tag: Any = None
+        self._tags: deque[tuple[int, Any]] = deque()  # Each with the position from which on rows have it.
         self._runs: dict[int, list[Any]] = {}
         self._next = 0
         self._answered = 0
@@ -98,13 +99,10 @@ class Bundle:
             Exception: Why the model cannot run at all.
             EngineClosedError: The engine is closed.
         """
+        if tag is not self._tag or not self.added:
+            self._begin(tag)
         self._pending.append(example)
         self._examples.append(example)
-        tags = self._tags
-        if tags and tags[-1][0] is tag:
-            tags[-1][1] += 1
-        else:
-            tags.append([tag, 1])
         self.added += 1
         if self.added >= self._news_at:
             self._tell()
@@ -115,9 +113,9 @@ class Bundle:
         Raises:
             Exception: As for `add`.
         """
+        self._begin(tag)
         self._pending.append(batch)
         self._examples.extend([None] * len(batch))
-        self._tags.append([tag, len(batch)])
         self.added += len(batch)
         self._tell()
 
@@ -126,14 +124,12 @@ class Bundle:
         """Whether `done` would give any."""
         return self._next in self._runs
 
-    def done(self) -> Iterator[Row]:
+    def done(self) -> Iterator[Run]:
         """The rows from the first one on that are done by now; each is given once."""
-        while (run := self._runs.pop(self._next, None)) is not None:
-            self._next += len(run)
-            for result in run:
-                yield self._let_go(result)
+        while (results := self._runs.pop(self._next, None)) is not None:
+            yield from self._let_go(results)
 
-    def finish(self, hurry: bool = False) -> Iterator[Row]:
+    def finish(self, hurry: bool = False) -> Iterator[Run]:
         """All rows that are left, once they are done.
 
         Args:
@@ -149,8 +145,7 @@ class Bundle:
                 self._wait_for(self.added, hurry)
         yield from self.done()
         while self._examples and self._error is not None:
-            self._next += 1
-            yield self._let_go(Failed(self._error))
+            yield from self._let_go([Failed(self._error)])
             yield from self.done()
 
     def abandon(self) -> None:
@@ -211,10 +206,19 @@ class Bundle:
                 self._arrived.wait()
         self._awaited = math.inf
 
-    def _let_go(self, result: Any) -> Row:
-        tags = self._tags
-        first = tags[0]
-        first[1] -= 1
-        if not first[1]:
-            tags.popleft()
-        return Row(self._examples.popleft(), first[0], result)
+    def _begin(self, tag: Any) -> None:
+        """From the next row on rows have this tag."""
+        self._tag = tag
+        self._tags.append((self.added, tag))
+
+    def _let_go(self, results: list[Any]) -> Iterator[Run]:
+        """The next rows, in parts that have a tag in common."""
+        tags, examples = self._tags, self._examples
+        while results:
+            while len(tags) > 1 and tags[1][0] <= self._next:
+                tags.popleft()
+            count = len(results) if len(tags) == 1 else min(len(results), tags[1][0] - self._next)
+            part = results if count == len(results) else results[:count]
+            results = [] if part is results else results[count:]
+            self._next += count
+            yield Run(tags[0][1], [examples.popleft() for _ in range(count)], part)
