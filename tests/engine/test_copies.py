@@ -9,8 +9,6 @@ import pytest
 from runinference import ConfigurationError, Engine, KeyedModelHandler, KeyModelMapping, Metrics, infer
 from runinference.testing.fakes import CountingHandler, FailingHandler, FileModelHandler
 
-pytestmark = pytest.mark.core
-
 
 class Meets(CountingHandler):
     """Each call waits for one on another copy."""

@@ -21,8 +21,6 @@ from runinference import (
 )
 from runinference.testing.fakes import CountingHandler, FailingHandler, SleepingHandler
 
-pytestmark = pytest.mark.core
-
 WORKERS = pytest.mark.parametrize("workers", [None, 0, 2])
 
 

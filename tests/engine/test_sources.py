@@ -10,8 +10,6 @@ import pytest
 from runinference import infer
 from runinference.testing.fakes import CountingHandler
 
-pytestmark = pytest.mark.core
-
 WORKERS = [0, 2, None]
 FIXED_8 = {"min_batch_size": 8, "max_batch_size": 8}
 

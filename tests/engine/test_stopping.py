@@ -8,8 +8,6 @@ import pytest
 from runinference import Engine, EngineClosedError, infer
 from runinference.testing.fakes import CountingHandler, SleepingHandler
 
-pytestmark = pytest.mark.core
-
 WORKERS = [0, 2, None]
 
 

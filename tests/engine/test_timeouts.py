@@ -7,8 +7,6 @@ import pytest
 from runinference import Engine, InferenceTimeoutError, infer
 from runinference.testing.fakes import SleepingHandler
 
-pytestmark = pytest.mark.core
-
 
 @pytest.fixture
 def hanging():

@@ -8,15 +8,11 @@ import sys
 import threading
 import time
 
-import pytest
-
 from runinference.metrics import Metrics
 from runinference.metrics.measurement import Measurement, RunInfo
 from runinference.metrics.publisher import Publisher
 from runinference.metrics.sinks import Rejected, Unavailable
 from runinference.metrics.spool import Spool
-
-pytestmark = pytest.mark.core
 
 
 class Server:

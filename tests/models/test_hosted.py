@@ -14,7 +14,7 @@ from hosted_world import ON_LINUX, a_world
 from runinference import ConfigurationError, EngineClosedError, ModelLoadError
 from runinference.models.hosted import hosted_model
 
-pytestmark = [pytest.mark.core, ON_LINUX]
+pytestmark = ON_LINUX
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from runinference import OutputCountError
 from runinference.errors import ModelFaultError, is_out_of_memory, is_transient
 from runinference.models.hosted import hosted_model
 
-pytestmark = [pytest.mark.core, ON_LINUX]
+pytestmark = ON_LINUX
 
 
 @pytest.fixture(scope="module")

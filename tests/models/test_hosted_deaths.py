@@ -19,7 +19,7 @@ from runinference.errors import ModelProcessDiedError, is_transient
 from runinference.handler import ModelHandler
 from runinference.models.hosted import hosted_model
 
-pytestmark = [pytest.mark.core, ON_LINUX]
+pytestmark = ON_LINUX
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from runinference import ConfigurationError
 from runinference.models.host.place import Place, connect, listen
 from runinference.models.hosted import hosted_model
 
-pytestmark = [pytest.mark.core, ON_LINUX]
+pytestmark = ON_LINUX
 
 as_root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="needs to become another user")
 NOBODY = 65534

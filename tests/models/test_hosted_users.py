@@ -22,7 +22,7 @@ from runinference.models.host.place import connect, listen
 from runinference.models.host.wire import PROCESS_ID, pack, receive, receive_bytes, send, unpack
 from runinference.models.hosted import hosted_model
 
-pytestmark = [pytest.mark.core, ON_LINUX]
+pytestmark = ON_LINUX
 
 
 @pytest.fixture

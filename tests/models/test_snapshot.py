@@ -18,7 +18,6 @@ from runinference.models import snapshot
 from runinference.models.snapshot import drop_snapshot, take_snapshot
 from runinference.models.versions import content_hash
 
-pytestmark = pytest.mark.core
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="files in use cannot be removed, and are not locked")
 
 

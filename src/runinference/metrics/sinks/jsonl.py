@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import RawIOBase
 from typing import Self
 
 from runinference.errors import ConfigurationError
 from runinference.metrics.measurement import Measurement
 from runinference.metrics.sinks.sink import Unavailable
 
+try:
+    import fcntl
+except ImportError:  # On Windows.
+    fcntl = None  # type: ignore[assignment]
+
 
 class JsonLinesSink:
     """Appends each measurement to a file as a line.
 
-    A line is written by one call of the system, so that several processes may write to one file. A measurement that
-    was written already is written again only where the writer was killed at that moment: its `test_id` and `timestamp`
-    tell.
+    Several processes may write to one file. A measurement that was written already is written again only where another
+    came between: its `test_id` and `timestamp` tell.
 
     Args:
         path: The file; it is made where there is none.
@@ -45,12 +53,10 @@ class JsonLinesSink:
         """
         line = f"{measurement.to_json()}\n".encode()
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-            try:
-                if not _ends_with(file, line):
-                    _write(file, line)
-            finally:
-                os.close(file)
+            with open(self._path, "ab+", buffering=0) as file, _only_one(file):
+                size = file.seek(0, os.SEEK_END)
+                if not _ends_with(file, size, line):
+                    _write(file, size, line)
         except OSError as error:
             raise Unavailable(f"{self.name}: {error.strerror}") from error
 
@@ -58,15 +64,28 @@ class JsonLinesSink:
         """Nothing is open between two measurements."""
 
 
-def _ends_with(file: int, line: bytes) -> bool:
-    size = os.fstat(file).st_size
-    return size >= len(line) and os.pread(file, len(line), size - len(line)) == line
+@contextmanager
+def _only_one(file: RawIOBase) -> Iterator[None]:
+    """Holds off other threads and processes, where the system has locks of files."""
+    if fcntl is None:
+        yield
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _write(file: int, line: bytes) -> None:
-    size = os.fstat(file).st_size
-    if size and os.pread(file, 1, size - 1) != b"\n":
+def _ends_with(file: RawIOBase, size: int, end: bytes) -> bool:
+    if size < len(end):
+        return False
+    file.seek(size - len(end))
+    return file.read(len(end)) == end
+
+
+def _write(file: RawIOBase, size: int, line: bytes) -> None:
+    if size and not _ends_with(file, size, b"\n"):
         line = b"\n" + line  # Somebody was killed in the middle of a line.
-    written = os.write(file, line)
-    if written < len(line):
-        raise OSError(28, "No space left on device")
+    if file.write(line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+import weakref
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -49,6 +50,8 @@ class Lease:
             connection.close()
             raise
         self.state: HostState = value
+        # A model that is dropped, as the store of an engine does it, is not used any more.
+        self._end = weakref.finalize(self, connection.close)
 
     def is_alive(self) -> bool:
         """Whether the host is there."""
@@ -69,11 +72,7 @@ class Lease:
 
     def close(self) -> None:
         """Ends the use."""
-        self._connection.close()
-
-    def __del__(self) -> None:
-        # A model that is dropped, as the store of an engine does it, is not used any more.
-        self.close()
+        self._end()
 
 
 def acquire(place: Place, setup: Setup) -> Lease:
