@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from io import RawIOBase
 from typing import Self
 
-from runinference.errors import ConfigurationError
 from runinference.metrics.measurement import Measurement
+from runinference.metrics.sinks.folder import check_folder
 from runinference.metrics.sinks.sink import Unavailable
 
 try:
@@ -40,9 +40,7 @@ class JsonLinesSink:
         Raises:
             ConfigurationError: Its folder is not there.
         """
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder):
-            raise ConfigurationError(f"jsonl:{path}: there is no folder {folder}")
+        check_folder("jsonl", path)
         return cls(path)
 
     def write(self, measurement: Measurement) -> None:

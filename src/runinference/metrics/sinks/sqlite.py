@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from contextlib import closing
 from typing import Self
 
-from runinference.errors import ConfigurationError
 from runinference.metrics.measurement import Measurement
+from runinference.metrics.sinks.folder import check_folder
 from runinference.metrics.sinks.sink import Rejected, Unavailable
 
 _PATIENCE_S = 30.0
@@ -67,9 +66,7 @@ class SqliteSink:
         Raises:
             ConfigurationError: Its folder is not there.
         """
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder):
-            raise ConfigurationError(f"sqlite:{path}: there is no folder {folder}")
+        check_folder("sqlite", path)
         return cls(path)
 
     def write(self, measurement: Measurement) -> None:
