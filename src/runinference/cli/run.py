@@ -15,6 +15,7 @@ from runinference.cli.options import HANDLER_HELP, job_arguments, make_job
 if TYPE_CHECKING:
     from runinference.jobs.job import Job, JobResult
     from runinference.metrics.publisher import Delivery
+    from runinference.report import Recording
 
 _REASONS_SHOWN = 5
 
@@ -97,9 +98,10 @@ def _help(text: str) -> str:
     metavar="SECONDS",
     help="How often to look there.  [default: 30]",
 )
+@click.option("--live", is_flag=True, help="Show batches, stages and failures while the job runs, on a terminal.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 @exits_well
-def run(quiet: bool, **arguments: Any) -> None:
+def run(quiet: bool, live: bool, **arguments: Any) -> None:
     """Runs the command."""
     from runinference.jobs.job import run_job
     from runinference.progress import ProgressReporter
@@ -107,7 +109,11 @@ def run(quiet: bool, **arguments: Any) -> None:
     job = make_job(**arguments)
     with ExitStack() as stack:
 
-        def show(total: int | None) -> Any:
+        def show(total: int | None, recording: Recording) -> Any:
+            if live and sys.stderr.isatty():
+                from runinference.cli.live import LiveView
+
+                return stack.enter_context(LiveView(recording, total)).update
             return stack.enter_context(ProgressReporter(sys.stderr, total)).update
 
         result = run_job(job, None if quiet else show)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PREDICTION_COLUMN = "prediction"
 
+Show = Callable[[int | None, Recording], Callable[[int, int], Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -126,12 +128,13 @@ def prepare(job: Job) -> tuple[Any, Dataset]:
     return handler, dataset
 
 
-def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | None = None) -> JobResult:
+def run_job(job: Job, show: Show | None = None) -> JobResult:
     """Runs a job to its end.
 
     Args:
         job: What is to be done.
-        show: Given the number of rows, where it is known; returns a function that is given the rows done and failed.
+        show: Given the number of rows, where it is known, and what watches the job; returns a function that is given
+            the rows done and failed.
 
     Raises:
         ConfigurationError: An option, a column or the handler cannot work; nothing was read.
@@ -143,7 +146,7 @@ def run_job(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | 
         return _run(job, show, recording)
 
 
-def _run(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | None, recording: Recording) -> JobResult:
+def _run(job: Job, show: Show | None, recording: Recording) -> JobResult:
     start = time.monotonic()
     handler, dataset = prepare(job)
     ensure_not_input(job.output, dataset.files)
@@ -162,7 +165,7 @@ def _run(job: Job, show: Callable[[int | None], Callable[[int, int], Any]] | Non
             stack.enter_context(serve_metrics(metrics, job.metrics_port))
         writer = stack.enter_context(open_writer(job.output))
         failures = stack.enter_context(FailuresFile(failures_path))
-        counts = Counts(show(total) if show is not None else _show_nothing)
+        counts = Counts(show(total, recording) if show is not None else _show_nothing)
         set_aside = _set_aside(metrics, failures, counts, recording)
         predicted = infer_table(
             recording.reading(dataset.batches(set_aside, job.limit)),

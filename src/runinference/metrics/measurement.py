@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -33,6 +34,16 @@ _PACKAGES = (
 _MODULES = {"apache-beam": "apache_beam", "scikit-learn": "sklearn"}
 
 
+@functools.cache
+def _commit() -> str | None:
+    """The commit of the folder that one works in, if it is a repository."""
+    try:
+        run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None if run.returncode == 0 else None
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """One run of something that was measured.
@@ -59,7 +70,7 @@ class RunInfo:
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if sys.platform == "linux" else _cores())
     device: str = "cpu"
     versions: Mapping[str, str] = field(default_factory=lambda: _versions())
-    commit: str | None = field(default_factory=lambda: _commit())
+    commit: str | None = field(default_factory=_commit)
     options: Mapping[str, Any] = field(default_factory=dict)
     job_id: str | None = None
 
@@ -125,15 +136,6 @@ def _versions() -> dict[str, str]:
             except PackageNotFoundError:
                 continue
     return found
-
-
-def _commit() -> str | None:
-    """The commit of the folder that one works in, if it is a repository."""
-    try:
-        run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return run.stdout.strip() or None if run.returncode == 0 else None
 
 
 def _cores() -> int:
