@@ -8,6 +8,7 @@ WHOLE_MODULE = "*"
 
 _SKIPPED_BY_BEAM = "is skipped by Beam itself: it needs Google Cloud"
 _WHICH_COPY = "counts the batches of each copy; the one that is free takes a batch, so that time decides"
+_HOW_OFTEN = "counts how often models take turns; each runs on all elements that are there, so that time decides"
 _TEXT = "asks for the text of Beam's message; the same is refused here, by a ConfigurationError with a text of its own"
 _ROW_TEXT = "asks for a text of Python's; the same is refused here, with one that says that pairs are needed"
 _MODEL_STATUS = "_ModelStatus is private"
@@ -27,6 +28,7 @@ NOT_APPLICABLE: dict[str, dict[str, str]] = {
         "RunInferenceBaseTest::test_run_inference_impl_keyed_mps_incrementing_multi_copy": _WHICH_COPY,
         "RunInferenceBaseTest::test_run_inference_impl_mps_nobatch_incrementing_multi_copy": _WHICH_COPY,
         "RunInferenceBaseTest::test_run_inference_impl_multi_process_shared_incrementing_multi_copy": _WHICH_COPY,
+        "RunInferenceBaseTest::test_run_inference_impl_with_keyed_examples_many_mhs_max_models_hint": _HOW_OFTEN,
         "RunInferenceBaseTest::test_run_inference_unkeyed_examples_with_keyed_model_handler": _ROW_TEXT,
         "RunInferenceBaseTest::test_run_inference_watch_file_pattern_keyword_arg_side_input_label": (
             "looks for a step inside of the transform; each worker watches, so that there is no side input"
