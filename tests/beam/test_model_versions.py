@@ -111,6 +111,19 @@ def test_a_version_that_does_not_load_leaves_the_one_before_serving_and_is_logge
     assert f"The new model {broken} does not work, so {second} serves on" in line
 
 
+def test_elements_for_a_version_that_does_not_load_still_share_batches(model_path):
+    first, broken = model_path("first", 2), model_path("broken", "no number")
+    pipeline = beam.Pipeline()
+    rows = [(0, 0), *((10 + number / 10, number) for number in range(1, 80))]
+    versions = [(0, ModelMetadata(first, "m")), (10, ModelMetadata(broken, "m"))]
+    results = serve(pipeline, FileModelHandler(first, min_batch_size=10), versions, rows)
+    assert_that(results | beam.Map(lambda result: result.inference), equal_to([2 * number for number in range(80)]))
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = {each.key.metric.name: each.committed for each in result.metrics().query()["distributions"]}
+    assert found["m_inference_request_batch_size"].count < 20
+
+
 def test_versions_of_the_models_of_some_keys_come_as_a_list(model_path):
     german, french, newer = model_path("german", 2), model_path("french", 3), model_path("newer", 10)
     handler = KeyedModelHandler(

@@ -24,17 +24,7 @@ class RunInference(runinference.beam.RunInference):  # type: ignore[type-arg]
 
 
 NAMES = {
-    "base": [
-        "KeyModelMapping",
-        "KeyModelPathMapping",
-        "KeyedModelHandler",
-        "MaybeKeyedModelHandler",
-        "ModelHandler",
-        "ModelMetadata",
-        "PredictionResult",
-        "RunInference",
-        "RunInferenceDLQ",
-    ],
+    "base": [name for name in runinference.beam.__all__ if name != "WatchFilePattern"],
     "utils": ["WatchFilePattern", "PredictionResult"],
     "sklearn_inference": ["ModelFileType", "PredictionResult", "SklearnModelHandlerNumpy", "SklearnModelHandlerPandas"],
     "pytorch_inference": [

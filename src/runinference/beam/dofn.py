@@ -48,6 +48,7 @@ class RunModel(beam.DoFn):
         self._bundle: Bundle | None = None
         self._place: WindowedValue | None = None
         self._model_id: Any = None
+        self._tried: Any = None
         self._arguments: Any = None
         self._counts: dict[Any, list[int]] = {}
         self._use(self._spec)
@@ -57,7 +58,7 @@ class RunModel(beam.DoFn):
         """Forgets a bundle that failed."""
         if self._bundle is not None:
             self._bundle.abandon()
-        self._bundle = self._place = None
+        self._bundle = self._place = self._tried = None
         self._counts = {}
         self._worker.stop_watching_if_due()
 
@@ -139,8 +140,10 @@ class RunModel(beam.DoFn):
             name = None
         else:
             asked, name = version.model_id, version.model_name
-        if not asked or asked == self._model_id:
+        # One that does not work is tried once in a bundle: the elements for it are not to run one by one.
+        if not asked or asked in (self._model_id, self._tried):
             return ()
+        self._tried = asked
         done = self._end_of_part()
         if self._worker.update(asked):
             self._model_id = asked

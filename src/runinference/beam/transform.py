@@ -68,7 +68,7 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
     def __init__(
         self,
         model_handler: Any,
-        clock: Any = time,
+        clock: Any = time,  # noqa: ARG002
         inference_args: Mapping[str, Any] | pvalue.AsSideInput | None = None,
         metrics_namespace: str | None = None,
         *,
@@ -82,7 +82,6 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
     ) -> None:
         super().__init__()
         self._handler = model_handler
-        self._clock = clock
         # What a side input gives is known, and checked, on the worker.
         self._deferred_args = inference_args if isinstance(inference_args, pvalue.AsSideInput) else None
         known = None if inference_args is None or self._deferred_args else dict(inference_args)

@@ -39,11 +39,6 @@ class BundleService:
         self._error: BaseException | None = None
         self.ended = False
 
-    @property
-    def source(self) -> Bundles:
-        """Where rows come from."""
-        return self._bundles
-
     def start(self, outcomes: Iterator[Outcome]) -> None:
         """Answers with `outcomes`, which come of reading the source and `make_rows`."""
         self._thread = threading.Thread(target=self._run, args=[outcomes], name="runinference-bundles", daemon=True)
