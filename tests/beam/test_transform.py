@@ -402,6 +402,7 @@ def test_hints_for_the_machine_reach_the_step():
     [
         ({"inference_batch_size": 32}, "has no argument 'inference_batch_size'"),
         ({"model_identifer": "a"}, "Did you mean 'model_identifier'"),
+        ({"watchin": "a"}, r"no argument 'watchin'\.$"),
         ({"interval": 3}, "interval has no effect without watch_model_pattern"),
         ({"model_manager_args": {"a": 1}}, "model_manager_args has no effect"),
         ({"watch_model_pattern": "models/*"}, "Double cannot change its model while running"),

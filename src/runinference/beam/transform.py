@@ -230,7 +230,8 @@ class RunInference(beam.PTransform[pvalue.PCollection[ExampleT], pvalue.PCollect
     def _check(self, model_manager_args: Mapping[str, Any] | None) -> None:
         unknown = [name for name in self._watching if name not in _WATCHING]
         if unknown:
-            known = [*_WATCHING, *inspect.signature(type(self)).parameters]
+            parameters = inspect.signature(type(self)).parameters.values()
+            known = [*_WATCHING, *(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)]
             raise ConfigurationError(f"RunInference has no argument {unknown[0]!r}.{closest(unknown[0], known)}")
         if self._watching and self._pattern is None:
             raise ConfigurationError(f"{next(iter(self._watching))} has no effect without watch_model_pattern")

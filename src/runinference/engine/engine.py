@@ -10,14 +10,13 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
-from runinference.batching import Rows
 from runinference.engine.addresses import patterns, targets
-from runinference.engine.arguments import check_arguments, check_batch, check_examples
+from runinference.engine.arguments import check_arguments, check_examples
 from runinference.engine.bundle import Bundle
 from runinference.engine.bundle_service import BundleService
 from runinference.engine.bundles import Bundles
 from runinference.engine.call_options import CallOptions
-from runinference.engine.feed import MakeRows
+from runinference.engine.feed import MakeRows, rows_of_batches, rows_of_items
 from runinference.engine.flow import Flow
 from runinference.engine.inbox import Inbox
 from runinference.engine.isolate import ALL, Search
@@ -180,7 +179,7 @@ class Engine:
         check_examples(examples)
         total = len(examples) if isinstance(examples, Sized) and not self._plan.prebatched else None
         prebatched = self._plan.prebatched
-        ready = self.ready(examples, _rows_of_batches if prebatched else rows_of_items, total, prebatched)
+        ready = self.ready(examples, rows_of_batches if prebatched else rows_of_items, total, prebatched)
         return Results.of(_runs(ready))
 
     def ready(
@@ -419,14 +418,3 @@ def _runs(ready: Iterator[Ready]) -> Generator[Any, None, None]:
     for part in ready:
         yield part.results
         del part
-
-
-def rows_of_items(items: list[Any], start: int) -> Rows:
-    """The rows of items that are one example each."""
-    return Rows(items, range(start, start + len(items)))
-
-
-def _rows_of_batches(items: list[Any], start: int) -> Rows:
-    batch = items[0] if items else []
-    check_batch(batch)
-    return Rows(batch, range(start, start + len(batch)))

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, wait
 from typing import Any
 
 from runinference.batching import Rows
+from runinference.engine.arguments import check_batch
 from runinference.engine.source import Source
 from runinference.engine.stages import Prepared
 
@@ -110,3 +111,19 @@ class Feed:
         for future, _, _ in self._ahead:
             future.cancel()
         self._ahead.clear()
+
+
+def rows_of_items(items: list[Any], start: int) -> Rows:
+    """The rows of items that are one example each."""
+    return Rows(items, range(start, start + len(items)))
+
+
+def rows_of_batches(items: list[Any], start: int) -> Rows:
+    """The rows of one item that is a batch already.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    batch = items[0] if items else []
+    check_batch(batch)
+    return Rows(batch, range(start, start + len(batch)))
