@@ -16,7 +16,7 @@ from runinference.errors import ConfigurationError, DataError
 from runinference.handler import ModelHandler
 from runinference.jobs.allowed_failures import AllowedFailures
 from runinference.jobs.counts import Counts
-from runinference.jobs.publishing import open_publisher, publish
+from runinference.jobs.publishing import publishing
 from runinference.jobs.readers import Dataset, open_dataset
 from runinference.jobs.reporting import reporting
 from runinference.jobs.writers import ensure_not_input, open_writer
@@ -49,8 +49,7 @@ class Job:
         allowed: How many rows may fail.
         metrics: File for the metrics as JSON.
         report: File for a page about the run.
-        publish: Sequence[str] = ()
-    metrics_port: Where Prometheus fetches the metrics while the job runs.
+        metrics_port: Where Prometheus fetches the metrics while the job runs.
         publish: Where the metrics are published, such as `sqlite:metrics.db`.
         limit: Take no more rows than this.
         workers: Threads for pre- and post-processing.
@@ -157,8 +156,8 @@ def _run(job: Job, show: Show | None, recording: Recording) -> JobResult:
         total = min(total, job.limit)
     metrics = recording.metrics = Metrics(_namespace(handler))
     failures_path = job.failures or f"{job.output}.failures.jsonl"
-    publisher = open_publisher(job.publish)
     with ExitStack() as stack:
+        deliveries = stack.enter_context(publishing(job.publish, recording))
         if job.metrics_port is not None:
             from runinference.metrics.prometheus import serve_metrics
 
@@ -198,7 +197,7 @@ def _run(job: Job, show: Show | None, recording: Recording) -> JobResult:
         failures=failures_path if counts.failed else None,
         reasons=counts.reasons.most_common(),
         too_many_failed=job.allowed.exceeded(counts.failed, counts.done + counts.failed),
-        deliveries=publish(publisher, recording, snapshot),
+        deliveries=deliveries,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 import platform
 import subprocess
 import sys
@@ -14,8 +13,9 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from runinference.metrics.machine import cores, memory_bytes, processor
 from runinference.metrics.snapshot import MetricsSnapshot
 
 _PACKAGES = (
@@ -31,6 +31,8 @@ _PACKAGES = (
     "vllm",
     "xgboost",
 )
+State = Literal["running", "done", "failed"]
+
 _MODULES = {"apache-beam": "apache_beam", "scikit-learn": "sklearn"}
 
 
@@ -54,12 +56,15 @@ class RunInfo:
         started: When, in seconds since 1970.
         engine: What ran it: `embedded`, `beam` …
         host: Name of the machine.
+        processor: Its processor; empty where the system does not tell.
         cores: Cores that it may use.
+        memory_bytes: Its memory; `None` where the system does not tell.
         device: What the model ran on.
         versions: Versions of the packages that took part.
         commit: Version of the code, where it is known.
         options: What was asked for.
         job_id: What the runner calls it, such as a job of Dataflow.
+        state: `running` until it has ended; what stays so was killed. Then `done`, or `failed`.
     """
 
     name: str
@@ -67,12 +72,15 @@ class RunInfo:
     started: float = field(default_factory=time.time)
     engine: str = "embedded"
     host: str = field(default_factory=platform.node)
-    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if sys.platform == "linux" else _cores())
+    processor: str = field(default_factory=lambda: processor())
+    cores: int = field(default_factory=lambda: cores())
+    memory_bytes: int | None = field(default_factory=lambda: memory_bytes())
     device: str = "cpu"
     versions: Mapping[str, str] = field(default_factory=lambda: _versions())
     commit: str | None = field(default_factory=_commit)
     options: Mapping[str, Any] = field(default_factory=dict)
     job_id: str | None = None
+    state: State = "done"
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,3 @@ def _versions() -> dict[str, str]:
             except PackageNotFoundError:
                 continue
     return found
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1

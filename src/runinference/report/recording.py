@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from runinference.metrics import Metrics, MetricsSnapshot
 from runinference.prediction import qualified_name, user_traceback
@@ -17,6 +18,9 @@ from runinference.report.failures import FailureGroups
 from runinference.report.memory import peak_bytes
 from runinference.report.summary import RunError, RunSummary
 from runinference.report.timeline import Timeline
+
+if TYPE_CHECKING:
+    from runinference.metrics.measurement import State
 
 ItemT = TypeVar("ItemT")
 
@@ -67,6 +71,7 @@ class Recording:
         self._reading_s: float | None = None
         self._writing_s: float | None = None
         self._error: BaseException | None = None
+        self._test_id = uuid.uuid4().hex
         self._began = time.time()
         self._started = time.monotonic()
         self._ended: float | None = None
@@ -127,7 +132,14 @@ class Recording:
         options = {name: without_secrets(value) for name, value in self._options.items()}
         return RunSummary(
             # Made now, because only what is imported by now took part.
-            run=RunInfo(without_secrets(self._name), started=self._began, device=_device(), options=options),
+            run=RunInfo(
+                without_secrets(self._name),
+                test_id=self._test_id,
+                started=self._began,
+                device=_device(),
+                options=options,
+                state=self._state(),
+            ),
             metrics=metrics,
             times=self._times(elapsed, totals, metrics),
             done=self._done(totals),
@@ -137,6 +149,11 @@ class Recording:
             peak_bytes=peak_bytes(),
             error=None if self._error is None else _run_error(self._error),
         )
+
+    def _state(self) -> State:
+        if self._ended is None:
+            return "running"
+        return "done" if self._error is None else "failed"
 
     def _times(self, elapsed: float, totals: Mapping[str, float], metrics: MetricsSnapshot) -> StageTimes:
         loading = totals["load_model_latency_milli_secs"] * 1e-3

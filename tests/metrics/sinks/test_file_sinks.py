@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from sink_contract import SinkContract
@@ -42,6 +43,23 @@ class TestSqlite(SinkContract):
             (run.test_id, 5.0, "a", 1.0, "job")
         ]
         assert query(path, "SELECT metric, value FROM texts") == [("why", "settled")]
+
+    def test_a_run_that_has_ended_takes_the_place_of_the_one_that_had_begun(self, sink, path):
+        run = RunInfo(name="mine", state="running")
+        sink.write(Measurement(run, 5.0, {}))
+        assert query(path, "SELECT test_id, state FROM runs") == [(run.test_id, "running")]
+        sink.write(Measurement(replace(run, state="done"), 6.0, {"a": 1.0}))
+        assert query(path, "SELECT test_id, state FROM runs") == [(run.test_id, "done")]
+
+    def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(self, sink, path):
+        sink.write(Measurement(RunInfo(name="later"), 5.0, {}))
+        query(path, "ALTER TABLE runs DROP COLUMN state")
+        query(path, "ALTER TABLE runs DROP COLUMN processor")
+        sink.write(Measurement(RunInfo(name="new", processor="fast"), 6.0, {}))
+        assert set(query(path, "SELECT name, processor, state FROM runs")) == {
+            ("later", "", "done"),
+            ("new", "fast", "done"),
+        }
 
     def test_a_file_that_is_no_database_is_refused(self, tmp_path):
         path = tmp_path / "notes.txt"

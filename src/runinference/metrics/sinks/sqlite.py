@@ -6,9 +6,10 @@ import json
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import fields
 from typing import Self
 
-from runinference.metrics.measurement import Measurement
+from runinference.metrics.measurement import Measurement, RunInfo
 from runinference.metrics.sinks.folder import check_folder
 from runinference.metrics.sinks.sink import Rejected, Unavailable
 
@@ -25,7 +26,10 @@ _SCHEMA = """
         versions TEXT NOT NULL,
         "commit" TEXT,
         options TEXT NOT NULL,
-        job_id TEXT
+        job_id TEXT,
+        processor TEXT NOT NULL DEFAULT '',
+        memory_bytes INTEGER,
+        state TEXT NOT NULL DEFAULT 'done'
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS metrics (
         test_id TEXT NOT NULL REFERENCES runs (test_id),
@@ -43,6 +47,15 @@ _SCHEMA = """
         PRIMARY KEY (test_id, timestamp, metric)
     ) WITHOUT ROWID;
 """
+_LATER_COLUMNS = {
+    "processor": "TEXT NOT NULL DEFAULT ''",
+    "memory_bytes": "INTEGER",
+    "state": "TEXT NOT NULL DEFAULT 'done'",
+}
+_COLUMNS = [column.name for column in fields(RunInfo)]
+_INSERT_RUN = "INSERT OR REPLACE INTO runs ({}) VALUES ({})".format(
+    ", ".join(f'"{name}"' for name in _COLUMNS), ", ".join(f":{name}" for name in _COLUMNS)
+)
 
 
 class SqliteSink:
@@ -77,16 +90,17 @@ class SqliteSink:
             Rejected: The file is no database.
         """
         run, when = measurement.run, measurement.timestamp
-        row = (
-            *(run.test_id, run.started, run.name, run.engine, run.host, run.cores, run.device),
-            *(json.dumps(dict(run.versions)), run.commit, json.dumps(dict(run.options), default=str), run.job_id),
-        )
+        row = vars(run) | {
+            "versions": json.dumps(dict(run.versions)),
+            "options": json.dumps(dict(run.options), default=str),
+        }
         values = [(run.test_id, when, name, value, run.job_id) for name, value in measurement.values.items()]
         texts = [(run.test_id, when, name, text) for name, text in measurement.texts.items()]
         try:
             with self._lock, closing(sqlite3.connect(self._path, timeout=_PATIENCE_S)) as connection, connection:
                 connection.executescript(_SCHEMA)
-                connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({_marks(row)})", row)
+                _add_new_columns(connection)
+                connection.execute(_INSERT_RUN, row)
                 connection.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?)", values)
                 connection.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?)", texts)
         except sqlite3.OperationalError as error:
@@ -98,5 +112,9 @@ class SqliteSink:
         """Nothing is open between two measurements."""
 
 
-def _marks(row: tuple[object, ...]) -> str:
-    return ", ".join("?" * len(row))
+def _add_new_columns(connection: sqlite3.Connection) -> None:
+    """Gives a file of an earlier version the columns that came later."""
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(runs)")}
+    for name, declaration in _LATER_COLUMNS.items():
+        if name not in there:
+            connection.execute(f"ALTER TABLE runs ADD COLUMN {name} {declaration}")
