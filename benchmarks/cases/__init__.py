@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import engine_overhead, memory, overlap, startup, submit, table_job
+from cases import engine_overhead, memory, metrics_overhead, overlap, startup, submit, table_job
 from harness.command import Case
 
 CASES: dict[str, Case] = {
@@ -12,4 +12,5 @@ CASES: dict[str, Case] = {
     "memory": memory.run,
     "startup": startup.run,
     "overlap": overlap.run,
+    "metrics_overhead": metrics_overhead.run,
 }
