@@ -22,6 +22,7 @@ LAYERS = [
     {"engine"},
     {"handlers", "report"},
     {"beam", "jobs", "testing"},
+    {"benchmarks"},
     {"cli"},
     {"__main__"},
 ]

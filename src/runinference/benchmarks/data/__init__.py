@@ -1,0 +1,1 @@
+"""The elements and weights of benchmarks: made once, always the same."""

@@ -1,0 +1,33 @@
+"""Files that are made once and kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from runinference.cache import cache_folder
+
+
+def made_once(name: str, write: Callable[[Path], object]) -> Path:
+    """The file or folder of that name among the data of benchmarks; `write` writes it where it is not there yet.
+
+    Args:
+        name: It must tell everything that the content depends on: how many, from which seed, of which version.
+        write: Writes to the path that it is given. It appears under its name only when it is whole.
+    """
+    path = cache_folder() / "benchmarks" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+        try:
+            write(unfinished)
+            unfinished.rename(path)
+        except BaseException:
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished, ignore_errors=True)
+            else:
+                unfinished.unlink(missing_ok=True)
+            raise
+    return path
