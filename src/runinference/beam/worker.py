@@ -20,7 +20,7 @@ from typing import Any
 from runinference.beam.model_metrics import ModelMetrics
 from runinference.engine.engine import Engine
 from runinference.keyed import KeyModelPathMapping
-from runinference.metrics import Journal
+from runinference.metrics import Journal, MetricsSnapshot
 from runinference.prediction import Failure
 
 _RETRY_AFTER_S = 60.0
@@ -224,6 +224,12 @@ def release(tag: str, worker: Worker) -> None:
             shared.end.daemon = True
             with suppress(RuntimeError):  # When Python ends there are no new threads, and all workers end.
                 shared.end.start()
+
+
+def metrics_of_workers() -> list[MetricsSnapshot]:
+    """What the engines of this process have measured; more than Beam's metrics hold, which have no percentiles."""
+    with _workers.lock:
+        return [shared.worker.engine.metrics() for shared in _workers.shared.values()]
 
 
 def _end_idle(tag: str, shared: _Shared) -> None:

@@ -37,6 +37,7 @@ class Benchmark(ABC):
         equal: The share of the answers that must be the same on all engines.
         measures: Quantities of its own that passes have in their metrics.
         missing: Why it cannot run yet; it is listed all the same.
+        standard: Whether it is one of `all`: it needs nothing that only the user has.
     """
 
     name: ClassVar[str]
@@ -50,6 +51,7 @@ class Benchmark(ABC):
     equal: ClassVar[float] = 1.0
     measures: ClassVar[Sequence[Measure]] = ()
     missing: ClassVar[str | None] = None
+    standard: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -71,7 +73,7 @@ class Benchmark(ABC):
         """Our handler, with the pre- and post-processing that belongs to the work."""
 
     def beams_handler(self) -> Any:
-        """The handler of `apache_beam.ml.inference` for the same work, set up as its example does; `None`: there is none."""
+        """Beam's own handler for the same work, set up as its example sets it up; `None` where there is none."""
         return None
 
     def answer(self, inference: Any) -> Any:

@@ -73,9 +73,9 @@ def _of_folder(folder: Path) -> Iterator[ModuleType]:
 
 def _benchmarks_in(module: ModuleType) -> Iterator[type[Benchmark]]:
     for value in vars(module).values():
-        if inspect.isclass(value) and issubclass(value, Benchmark) and value.__module__ == module.__name__:
-            if hasattr(value, "name") and not inspect.isabstract(value):
-                yield value
+        own = inspect.isclass(value) and issubclass(value, Benchmark) and value.__module__ == module.__name__
+        if own and hasattr(value, "name") and not inspect.isabstract(value):
+            yield value
 
 
 def _place(benchmark: type[Benchmark]) -> str:

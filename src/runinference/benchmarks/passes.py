@@ -29,3 +29,8 @@ class Pass:
     failed: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def inference_of(result: Any) -> Any:
+    """What a result says of its element: post-processing may leave no `PredictionResult`, but anything."""
+    return getattr(result, "inference", result)

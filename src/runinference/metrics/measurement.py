@@ -76,7 +76,7 @@ class RunInfo:
     cores: int = field(default_factory=lambda: cores())
     memory_bytes: int | None = field(default_factory=lambda: memory_bytes())
     device: str = "cpu"
-    versions: Mapping[str, str] = field(default_factory=lambda: _versions())
+    versions: Mapping[str, str] = field(default_factory=lambda: package_versions())
     commit: str | None = field(default_factory=_commit)
     options: Mapping[str, Any] = field(default_factory=dict)
     job_id: str | None = None
@@ -134,7 +134,7 @@ class Measurement:
             raise ValueError(f"This is no measurement: {error}") from error
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Those of the packages that are imported, of Python, and of this package."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:

@@ -1,0 +1,232 @@
+"""`runinference bench run`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runinference.cli.exits import FAILED, WRONG_USAGE, exits_well
+
+if TYPE_CHECKING:
+    from runinference.benchmarks.benchmark import Benchmark
+    from runinference.benchmarks.options import Flags
+    from runinference.benchmarks.run import Request
+    from runinference.benchmarks.suite import Outcome
+
+STORE = "benchmarks.sqlite"
+_EPILOG = """
+    \b
+    NAME is of `runinference bench list`, with one of its models behind a colon if it is not to be the first:
+      runinference bench run pytorch-language-modeling:bert-large-uncased --examples 500 --engine all
+      runinference bench run custom --handler my_models.py:handler --input texts.jsonl
+      runinference bench run all --smoke
+
+    \b
+    Flags of Beam's benchmarks and of Beam pipelines are taken too, also from a file with one --flag=value a line:
+      runinference bench run pytorch-image-classification @options.txt
+
+    Every engine runs in a process of its own: once to warm up, and to compare its answers with those of the first
+    engine, then --repeat times to be measured, in turns with the others. Each pass loads the model.
+"""
+
+
+class _WithOptionsFiles(click.Command):
+    """A command in whose arguments `@FILE` stands for the lines of a file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(argument.startswith("@") for argument in args):
+            from runinference.benchmarks.options import expand
+            from runinference.errors import ConfigurationError
+
+            try:
+                args = list(expand(args))
+            except ConfigurationError as error:
+                raise click.UsageError(str(error), ctx) from error
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=_WithOptionsFiles,
+    epilog=_EPILOG,
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="NAME[:MODEL]… [FLAGS]")
+@click.option("--examples", type=click.IntRange(min=1), metavar="N", help="How many elements.  [default: 50,000]")
+@click.option("--repeat", type=click.IntRange(min=1), metavar="N", help="Passes that are measured.  [default: 5]")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    metavar="ENGINE",
+    help="embedded, beam, beam-original or all; may be repeated.  [default: embedded]",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda", "gpu"], case_sensitive=False), help="Where models run.")
+@click.option("--weights", "--model", metavar="PATH", help="Weights in place of random ones.")
+@click.option("--input", "input_", metavar="PATH", help="Your own data: a file, folder or glob.")
+@click.option("--handler", metavar="HANDLER", help="For custom: your handler, as `runinference run` takes it.")
+@click.option("--cases", multiple=True, type=click.Path(), metavar="FOLDER", help="Files with benchmarks of your own.")
+@click.option("--smoke", is_flag=True, help="Few elements, the smallest model, one pass: shows that it works.")
+@click.option(
+    "--store", type=click.Path(), default=STORE, show_default=True, metavar="FILE", help="Database for the results."
+)
+@click.option("--publish", multiple=True, metavar="ADDRESS", help="Publish there too; see `runinference run --help`.")
+@click.option("--output", type=click.Path(), metavar="FILE.json", help="Write every single measurement here too.")
+@click.option("--machine", metavar="NAME", help="What this machine is called.  [default: its host name]")
+@click.option("--machine-type", metavar="TYPE", help="Whose price the cost is estimated from, such as n1-standard-2.")
+@click.option("--prices", type=click.Path(), metavar="FILE.json", help="Prices in place of the ones that come along.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+@exits_well
+def run(arguments: tuple[str, ...], **options: Any) -> None:
+    """Run benchmarks, side by side on several engines."""
+    from runinference.benchmarks.options import parse_flags
+    from runinference.benchmarks.suite import run_suite, write_results
+    from runinference.cli.bench_progress import watching
+    from runinference.metrics.publisher import Publisher
+
+    names, rest = _split(arguments, options["cases"])
+    flags = parse_flags(rest)
+    requests = list(_requests(names, flags, options))
+    addresses = [f"sqlite:{options['store']}", *options["publish"], *flags.publish]
+    outcomes: list[Outcome] = []
+    with ExitStack() as stack:
+        publisher = Publisher(addresses)
+        stack.callback(publisher.close)
+        show = stack.enter_context(watching(sys.stderr, quiet=options["quiet"]))
+        for outcome in run_suite(requests, publisher.publish, show):
+            outcomes.append(outcome)
+            _print(outcome, quiet=options["quiet"])
+        deliveries = publisher.close()
+    if options["output"]:
+        write_results(
+            options["output"], [run for outcome in outcomes for run in outcome.runs], {"command": sys.argv[1:]}
+        )
+    _print_places(deliveries, options)
+    if any(outcome.error is not None for outcome in outcomes):
+        wrong = all(outcome.wrong_usage for outcome in outcomes if outcome.error is not None)
+        raise click.exceptions.Exit(WRONG_USAGE if wrong else FAILED)
+
+
+def _split(arguments: Sequence[str], folders: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names, which come first or are known, and the flags with their values."""
+    from runinference.benchmarks.catalog import find_benchmarks
+
+    known = find_benchmarks(folders)
+    first_flag = next((at for at, text in enumerate(arguments) if text.startswith("-")), len(arguments))
+    names, rest = list(arguments[:first_flag]), list[str]()
+    for text in arguments[first_flag:]:
+        (names if text == "all" or text.partition(":")[0] in known else rest).append(text)
+    return names, rest
+
+
+def _requests(names: Sequence[str], flags: Flags, options: dict[str, Any]) -> Iterator[Request]:
+    from runinference.benchmarks.catalog import find_benchmark, find_benchmarks
+    from runinference.errors import ConfigurationError
+
+    if not names:
+        raise ConfigurationError("Say which benchmark to run, or all; `runinference bench list` shows them")
+    if "all" in names:
+        if len(names) > 1:
+            raise ConfigurationError("all is every benchmark; leave the other names out")
+        # What needs a handler or data of the user's is none of the standard ones.
+        names = [name for name, each in find_benchmarks(options["cases"]).items() if not each.missing and each.standard]
+    for name in names:
+        name, _, model = name.partition(":")
+        benchmark = find_benchmark(name, options["cases"])
+        if benchmark.missing is not None:
+            raise ConfigurationError(f"{name} cannot run yet: {benchmark.missing}")
+        yield _request(benchmark, model or flags.settings.get("model", ""), flags, options)
+
+
+def _request(benchmark: type[Benchmark], model: str, flags: Flags, options: dict[str, Any]) -> Request:
+    from runinference.benchmarks.run import Request
+    from runinference.benchmarks.settings import Settings
+
+    smoke = options["smoke"]
+    settings = Settings(
+        examples=options["examples"] or (benchmark.smoke_examples if smoke else benchmark.default_examples),
+        model=_model(benchmark, model, smoke),
+        pipeline_options=flags.pipeline_options,
+    )
+    given = {
+        "weights": options["weights"],
+        "input": options["input_"],
+        "handler": options["handler"],
+        "device": {"gpu": "cuda", None: None}.get(options["device"], options["device"]),
+    }
+    others = {name: value for name, value in flags.settings.items() if name != "model"}
+    settings = replace(settings, **others | {name: value for name, value in given.items() if value is not None})
+    cost, about = _cost(options, settings.device)
+    return Request(
+        benchmark,
+        settings,
+        engines=_engines(benchmark, options["engines"], elsewhere=bool(flags.pipeline_options)),
+        repeat=options["repeat"] or (1 if smoke else 5),
+        folders=options["cases"],
+        machine=options["machine"],
+        timeout_s=flags.timeout_s,
+        cost=cost,
+        options=about,
+    )
+
+
+def _model(benchmark: type[Benchmark], model: str, smoke: bool) -> str:
+    from runinference.errors import ConfigurationError, closest
+
+    if not model:
+        return "tiny" if smoke and "tiny" in benchmark.models else benchmark.models[0]
+    if model not in benchmark.models:
+        raise ConfigurationError(
+            f"{benchmark.name} has no model {model!r}.{closest(model, benchmark.models)} "
+            f"It has {', '.join(benchmark.models)}"
+        )
+    return model
+
+
+def _engines(benchmark: type[Benchmark], chosen: Sequence[str], *, elsewhere: bool) -> list[str]:
+    from runinference.errors import ConfigurationError, closest
+
+    if not chosen:
+        return ["beam"] if elsewhere else [benchmark.engines[0]]
+    if "all" in chosen:
+        return list(benchmark.engines)
+    for engine in chosen:
+        if engine not in benchmark.engines:
+            raise ConfigurationError(
+                f"{benchmark.name} does not run on {engine!r}.{closest(engine, benchmark.engines)} "
+                f"It runs on {', '.join(benchmark.engines)}"
+            )
+    return list(dict.fromkeys(chosen))
+
+
+def _cost(options: dict[str, Any], device: str) -> tuple[Callable[[float], float | None], dict[str, Any]]:
+    """What a job of so many seconds costs on the machine type that is named, and what is remembered of that."""
+    from runinference.benchmarks.cost import local_pricing
+
+    pricing = local_pricing(options["machine_type"], options["prices"], device)
+    return pricing.cost, {"machine_type": pricing.machine_type, "prices": pricing.date}
+
+
+def _print(outcome: Outcome, *, quiet: bool) -> None:
+    from runinference.cli.bench_table import table
+
+    if outcome.error is not None:
+        click.echo(f"Error: {outcome.request.benchmark.name}: {outcome.error}", err=True)
+    elif not quiet:
+        click.echo(table(outcome))
+
+
+def _print_places(deliveries: Sequence[Any], options: dict[str, Any]) -> None:
+    from runinference.cli.run import what_became
+
+    if options["quiet"]:
+        return
+    for delivery in deliveries:
+        click.echo(f"Published    {what_became(delivery)}")
+    if options["output"]:
+        click.echo(f"Results      {options['output']}")
+    click.echo(f"Charts       runinference report {options['store']} -o site")
