@@ -52,7 +52,7 @@ class Lengths(Benchmark):
         return sum(map(len, examples))
 
     def flops(self, examples):
-        return 1e9
+        return 1e9 if self.settings.model == "words" else None
 
     def run(self, engine, examples):
         with (HERE / "turns").open("a") as turns:
@@ -122,7 +122,7 @@ def test_every_engine_warms_up_and_then_they_take_turns(folder):
     assert loop.samples["estimated_cost_per_million"] == [10_000.0] * 3
     assert loop.samples["answers_equal"] == [1.0] * 3
     assert loop.samples["my_own"] == [3.0] * 3
-    assert loop.samples["peak_share"][0] > 0
+    assert "peak_share" not in loop.samples  # Nobody knows how many operations it takes.
     assert embedded.samples["num_inferences"] == [100.0] * 3
     assert embedded.samples["inference_batch_latency_micro_secs_P95"][0] > 0
     assert embedded.samples["peak_memory_bytes"][0] > 1e6
@@ -132,14 +132,15 @@ def test_every_engine_warms_up_and_then_they_take_turns(folder):
 
 def test_runs_tell_what_was_done_where(folder):
     about = {"machine_type": "n1-standard-2"}
-    embedded, loop = run(request_of(folder, repeat=1, machine="my machine", options=about))
+    embedded, loop = run(request_of(folder, "words", repeat=1, machine="my machine", options=about))
     assert embedded.info.name == "lengths"
-    assert embedded.work == {"model": "characters", "examples": 100, "device": "cpu"}
+    assert embedded.work == {"model": "words", "examples": 100, "device": "cpu"}
     assert embedded.info.host == "my machine"
     assert embedded.info.options["machine_type"] == "n1-standard-2"
     assert embedded.session == loop.session
     assert "runinference" in embedded.info.versions
     assert embedded.complete
+    assert 0 < loop.samples["peak_share"][0] < 1
 
 
 def test_what_is_published_is_read_back_the_same_from_the_database_and_from_the_results(folder, tmp_path):
