@@ -102,7 +102,8 @@ def folder(tmp_path, monkeypatch):
 
 def request_of(folder, model="characters", engines=("embedded", "loop"), examples=100, repeat=3, **options):
     benchmark = find_benchmark("lengths", [str(folder)])
-    return Request(benchmark, Settings(examples, model), engines, repeat, [str(folder)], **options)
+    settings = Settings(examples, model)
+    return Request(benchmark, settings, engines, repeat, folders=[str(folder)], **options)
 
 
 def run(request, published=None):
@@ -270,3 +271,10 @@ def test_runs_of_other_versions_are_read_with_what_they_have(folder, tmp_path):
     (tmp_path / "old.json").write_text(json.dumps(document))
     assert {run.info.processor for run in read_runs(tmp_path / "old.json")} == {""}
     assert all(run.complete for run in read_runs(tmp_path / "old.json"))
+
+
+def test_without_a_warm_up_the_first_pass_is_measured_and_no_answers_are_compared(folder):
+    embedded, loop = run(request_of(folder, "differs", repeat=1, warm_up=False))
+    assert (folder / "turns").read_text().split() == ["embedded", "loop"]
+    assert "answers_equal" not in loop.samples
+    assert "runinference" in loop.info.versions

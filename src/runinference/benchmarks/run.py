@@ -33,7 +33,8 @@ class Request:
         benchmark: The benchmark.
         settings: What it is to do.
         engines: What runs it; the answers of the first are what the others are held against.
-        repeat: How many passes of each engine are measured, after one to warm up.
+        repeat: How many passes of each engine are measured.
+        warm_up: Whether each engine makes a pass before, which is not measured, and whose answers are compared.
         folders: Where benchmarks of the user's own are.
         machine: What the machine is called; its host name by default.
         timeout_s: Longest time for one pass; `None` for any time.
@@ -45,6 +46,7 @@ class Request:
     settings: Settings
     engines: Sequence[str]
     repeat: int = 5
+    warm_up: bool = True
     folders: Sequence[str] = ()
     machine: str | None = None
     timeout_s: float | None = None
@@ -72,6 +74,12 @@ class _Entry:
     ready: Ready
     timed: list[tuple[float, Timed]] = field(default_factory=list)
     measured: list[dict[str, float]] = field(default_factory=list)
+
+    def make_pass(self, watcher: Watcher) -> Timed:
+        timed: Timed = self.process.ask()
+        watcher.passed(self.engine, timed.result.run_s)
+        self.info = replace(self.info, device=timed.device, versions=timed.versions)
+        return timed
 
 
 def run_benchmark(request: Request, publish: Callable[[Measurement], None], watcher: Watcher) -> list[Run]:
@@ -102,7 +110,8 @@ def run_benchmark(request: Request, publish: Callable[[Measurement], None], watc
             for entry in entries:
                 publish(Measurement.of(entry.info, {}))
             first_peak = processes.peak(entries)
-            _warm_up(request, entries, watcher)
+            if request.warm_up:
+                _warm_up(request, entries, watcher)
             _rounds(request, entries, publish, watcher)
             best = max(filter(None, (first_peak, processes.peak(entries))), default=None)
         except BaseException:
@@ -167,10 +176,7 @@ def _warm_up(request: Request, entries: Sequence[_Entry], watcher: Watcher) -> N
     answers: list[np.ndarray[Any, Any]] = []
     for entry in entries:
         watcher.doing(f"warming up {entry.engine}")
-        timed: Timed = entry.process.ask()
-        watcher.passed(entry.engine, timed.result.run_s)
-        entry.info = replace(entry.info, device=timed.device, versions=timed.versions)
-        answers.append(np.array(timed.result.answers, dtype=object))
+        answers.append(np.array(entry.make_pass(watcher).result.answers, dtype=object))
         share = _compare(request, entries[0].engine, entry.engine, answers[0], answers[-1])
         if share is not None:
             entry.info = replace(entry.info, options={**entry.info.options, "answers_equal": share})
@@ -209,8 +215,7 @@ def _rounds(
     for number, order in zip(range(request.repeat), orders, strict=False):
         for entry in order:
             watcher.doing(f"round {number + 1} of {request.repeat}, {entry.engine}")
-            timed: Timed = entry.process.ask()
-            watcher.passed(entry.engine, timed.result.run_s)
+            timed = entry.make_pass(watcher)
             when = time.time()
             measured = figures(entry.ready, timed, request.cost)
             if "answers_equal" in entry.info.options:

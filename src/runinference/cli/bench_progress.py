@@ -58,7 +58,7 @@ class _Bar:
     def __init__(self, request: Request, bar: Any) -> None:
         self._bar = bar
         self._title = title(request)
-        self._task = bar.add_task(self._title, total=len(request.engines) * (request.repeat + 1))
+        self._task = bar.add_task(self._title, total=len(request.engines) * (request.repeat + request.warm_up))
 
     def doing(self, what: str) -> None:
         self._bar.update(self._task, description=f"{self._title}: {what}")

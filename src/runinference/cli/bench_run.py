@@ -160,12 +160,15 @@ def _request(benchmark: type[Benchmark], model: str, flags: Flags, options: dict
     }
     others = {name: value for name, value in flags.settings.items() if name != "model"}
     settings = replace(settings, **others | {name: value for name, value in given.items() if value is not None})
+    elsewhere = bool(flags.pipeline_options)
     cost, about = _cost(options, settings.device)
     return Request(
         benchmark,
         settings,
-        engines=_engines(benchmark, options["engines"], elsewhere=bool(flags.pipeline_options)),
-        repeat=options["repeat"] or (1 if smoke else 5),
+        engines=_engines(benchmark, options["engines"], elsewhere=elsewhere),
+        # A job elsewhere takes minutes and costs money; its answers stay there, so that none are compared.
+        repeat=options["repeat"] or (1 if smoke or elsewhere else 5),
+        warm_up=not elsewhere,
         folders=options["cases"],
         machine=options["machine"],
         timeout_s=flags.timeout_s,
