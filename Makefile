@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-peers site docs docs-tables clean
+.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-peers bench-smoke site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ beam-compat: $(VENV)/.dev ## Run Beam's own tests of its RunInference with the n
 
 bench: $(VENV)/.dev ## Measure the engine against hand-written loops
 	$(BIN)/python benchmarks/foundation.py
+
+bench-smoke: $(VENV)/.dev ## Run every benchmark small on all engines, and build the website of their results
+	rm -f build/smoke.sqlite
+	mkdir -p build
+	$(BIN)/runinference bench run all --smoke --engine all --store build/smoke.sqlite
+	$(BIN)/runinference report build/smoke.sqlite -o build/smoke-site
 
 bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
 	$(PEERS)/bin/python benchmarks/peers.py

@@ -10,17 +10,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runinference.metrics.machine import cores, memory_bytes, processor
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def machine() -> dict[str, Any]:
     """Cores, processor and memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cores": cores,
-        "cpu": _processor(),
-        "memory_gib": round(memory / 2**30, 1),
+        "cores": cores(),
+        "cpu": processor() or "unknown",
+        "memory_gib": round((memory_bytes() or 0) / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "load_at_start": round(os.getloadavg()[0], 2),
     }
@@ -49,12 +49,3 @@ def commit() -> str | None:
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
 
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
