@@ -38,6 +38,19 @@ def test_the_last_state_has_rows_batches_and_stages():
     assert "Failures" not in text
 
 
+def test_what_the_device_tells_is_shown_where_there_is_one():
+    class OnGpu(CountingHandler):
+        def run_inference(self, batch, model, inference_args=None):
+            recording.metrics.record({}, {"device_utilization_percent": 62.6, "device_memory_used_bytes": 3.2e9})
+            return super().run_inference(batch, model, inference_args)
+
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    with Recording("a job") as recording, LiveView(recording, 3, console):
+        list(infer(range(3), OnGpu(), metrics=recording.metrics))
+    assert re.search(r"Device +busy 63 % on average · 3.2 GB of its memory in use at most", console.file.getvalue())
+    assert "Device" not in drawn(CountingHandler(), [1])
+
+
 def test_failures_are_shown_with_their_reasons():
     text = drawn(FailingHandler({7, 8}), list(range(100)))
     assert re.search(r"Failures +2 rows", text)

@@ -125,6 +125,22 @@ def test_limit_metrics_columns_and_batch_size(run, folder):
     assert metrics["model_byte_size_COUNT"] == 1
 
 
+def test_what_held_the_run_up_is_said_once_and_is_in_the_metrics(run, folder):
+    publish = ("--metrics", "m.json", "--publish", "jsonl:published.jsonl")
+    done = run("run", HANDLER, "data.parquet", "out.parquet", "--key", "id", *publish)
+    assert done.returncode == 0, done.stderr
+    said = json.loads((folder / "m.json").read_text())["bottleneck"]
+    assert [line for line in done.stdout.splitlines() if "bottleneck" in line.lower()] == [f"Bottleneck   {said}"]
+    (*_, last) = (folder / "published.jsonl").read_text().splitlines()
+    assert json.loads(last)["texts"]["bottleneck"] == said
+
+
+def test_a_run_without_rows_says_that_the_model_was_never_run(run, folder):
+    make_table().iloc[:0].to_csv(folder / "empty.csv", index=False)
+    done = run("run", HANDLER, "empty.csv", "out.parquet", "--key", "id")
+    assert "Bottleneck   The model was never run." in done.stdout
+
+
 def test_quiet_prints_nothing(run):
     done = run("run", HANDLER, "data.parquet", "out.parquet", "--key", "id", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

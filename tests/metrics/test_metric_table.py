@@ -20,11 +20,12 @@ DISTRIBUTIONS = {
     "batch_size", "msec_per_batch", "inference_batch_latency_micro_secs", "inference_request_batch_size",
     "inference_request_batch_byte_size", "load_model_latency_milli_secs", "model_byte_size",
     "queue_wait_micro_secs", "preprocess_micro_secs", "postprocess_micro_secs", "batch_fill_ratio",
+    "device_utilization_percent", "device_memory_used_bytes",
 }  # fmt: skip
 GAUGES = {
     "throughput_rows_per_sec", "elapsed_secs", "padding_efficiency", "peak_device_memory_bytes",
     "tuned_batch_size", "tuned_batch_tokens", "batch_size_reason", "execution_mode", "total_inference_secs",
-    "models_in_memory",
+    "models_in_memory", "bottleneck",
 }  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def test_the_table_is_grouped_and_leaves_out_what_is_absent(metrics):
     assert rows["model size"] == "3.4 MB"
     assert rows["execution"] == "inline"
     assert "queue wait" not in rows
-    assert "peak device memory" not in rows
+    assert "peak in PyTorch" not in rows
 
 
 def test_the_columns_of_the_table_end_below_their_headings(metrics):

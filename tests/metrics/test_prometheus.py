@@ -106,6 +106,14 @@ def test_a_distribution_without_values_has_no_quantiles_and_a_gauge_that_was_not
     assert "runinference_elapsed_seconds" not in families
 
 
+def test_per_cent_are_served_as_a_ratio():
+    metrics = Metrics("mine")
+    metrics.observe("device_utilization_percent", 40)
+    with serve_metrics(metrics, 0) as server:
+        samples, _ = fetch(server.port)
+    assert samples[key("runinference_device_utilization_ratio", quantile="0.5")] == pytest.approx(0.4)
+
+
 def test_words_are_labels():
     metrics = Metrics("mine")
     metrics.set("batch_size_reason", 'larger is "slower"\n')

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from runinference import ConfigurationError, DataError, MissingDependencyError, ModelLoadError
+from runinference import ConfigurationError, DataError, MissingDependencyError, ModelLoadError, infer
 from runinference.cli.app import app
 from runinference.jobs.job import Job, run_job
-from runinference.metrics import Metrics
-from runinference.report import recording
+from runinference.report import Recording, recording
 from runinference.testing.fakes import CountingHandler, FailingHandler
 
 from .conftest import Elements
@@ -143,6 +144,24 @@ def test_without_matplotlib_the_job_says_so_before_it_starts(folder, monkeypatch
     assert handler.log.loads == 0
 
 
-def test_without_a_report_no_thread_looks_at_the_metrics(folder, monkeypatch):
-    monkeypatch.setattr(Metrics, "totals", lambda self: 1 / 0)
-    assert run_job(Job(CountingHandler(), "in.jsonl", "out.parquet", columns=["number"])).rows == 50
+@pytest.mark.parametrize("report", [None, "run.html"])
+def test_only_for_a_report_a_thread_looks_at_the_metrics(folder, report):
+    names = set()
+
+    class Looks(CountingHandler):
+        def run_inference(self, batch, model, inference_args=None):
+            names.update(thread.name for thread in threading.enumerate())
+            return super().run_inference(batch, model, inference_args)
+
+    assert run_job(Job(Looks(), "in.jsonl", "out.parquet", columns=["number"], report=report)).rows == 50
+    assert ("runinference-timeline" in names) == (report is not None)
+
+
+def test_the_time_of_writing_is_told_from_that_of_taking_results():
+    with Recording("doubles") as watched:
+        for _ in infer(watched.reading(range(20)), CountingHandler(), metrics=watched.metrics):
+            with watched.writing(1):
+                time.sleep(0.005)
+        assert "Taking the results took " in str(watched.metrics.snapshot()["bottleneck"])
+        watched.name_bottleneck()
+    assert "Writing took " in str(watched.metrics.snapshot()["bottleneck"])

@@ -38,6 +38,24 @@ def test_the_batch_size_is_there_with_the_reason(read):
     assert str(summary.metrics["batch_size_reason"]) in read(summary).text
 
 
+def test_the_device_has_figures_where_there_is_one(read):
+    recording = Recording("a run")
+    assert "Device busy" not in read(recording.summary()).text
+    recording.metrics.set("peak_device_memory_bytes", 1e9)
+    assert "Device memory 1.0 GB at most" in read(recording.summary()).text
+    for percent, used in [(20, 2e9), (60, 3e9)]:
+        recording.metrics.record({}, {"device_utilization_percent": percent, "device_memory_used_bytes": used})
+    text = read(recording.summary()).text
+    assert "Device busy 40 % on average; 60 % at most" in text
+    assert "Device memory 3.0 GB at most" in text
+
+
+def test_an_idle_device_of_a_busy_model_is_told_of(read):
+    summary = record(range(100))
+    times = dataclasses.replace(summary.times, running=10.0, elapsed=10.0, model=9.6, loading=0.0, device=0.25)
+    assert "Its device computed only 25 % of it" in read(dataclasses.replace(summary, times=times)).text
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_a_run_of_few_rows_has_a_page(read, rows):
     elements = read(record(range(rows)))

@@ -6,11 +6,11 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from runinference.metrics.bottleneck import verdict
 from runinference.metrics.snapshot import human
 from runinference.packages import require
 from runinference.progress.line import format_line
 from runinference.progress.meter import ProgressMeter
-from runinference.report.bottleneck import verdict
 
 if TYPE_CHECKING:
     from runinference.report import Recording, RunSummary
@@ -78,7 +78,10 @@ def _lines(summary: RunSummary) -> list[tuple[str, str]]:
         share = min(1.0, seconds / summary.times.elapsed) if summary.times.elapsed else 0.0
         bar = "█" * round(_BAR * share)
         lines.append((name, f"{bar:<{_BAR}} {share:4.0%}".replace("%", " %")))
-    lines.append(("", verdict(summary.times).headline))
+    lines.append(("", str(verdict(summary.times))))
+    device = _device(summary)
+    if device:
+        lines.append(("Device", device))
     if summary.failed:
         lines.append(("Failures", human(summary.failed, "rows")))
         lines += [
@@ -86,6 +89,14 @@ def _lines(summary: RunSummary) -> list[tuple[str, str]]:
             for group in summary.failures[:_REASONS]
         ]
     return lines
+
+
+def _device(summary: RunSummary) -> str:
+    busy = summary.metrics.distributions["device_utilization_percent"]
+    memory = summary.metrics.distributions["device_memory_used_bytes"]
+    parts = [f"busy {human(round(busy.mean), '%')} on average"] if busy.mean is not None else []
+    parts += [f"{human(memory.max, 'bytes')} of its memory in use at most"] if memory.max is not None else []
+    return " · ".join(parts)
 
 
 def _batches(summary: RunSummary) -> str:

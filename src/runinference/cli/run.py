@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -127,25 +128,30 @@ def run(quiet: bool, live: bool, **arguments: Any) -> None:
 def _print_result(result: JobResult, job: Job) -> None:
     from runinference.metrics.snapshot import human
 
-    click.echo(f"{result.metrics}\n")
+    gauges = dict(result.metrics.gauges)
+    bottleneck = gauges.pop("bottleneck", None)  # Shown below the table, where it is looked for.
+    click.echo(f"{dataclasses.replace(result.metrics, gauges=gauges)}\n")
     for reason, count in result.reasons[:_REASONS_SHOWN]:
         click.echo(f"{count:,} × {reason}")
     if len(result.reasons) > _REASONS_SHOWN:
         click.echo(f"… and {len(result.reasons) - _REASONS_SHOWN} other reasons")
     if result.reasons:
         click.echo()
+    if bottleneck is not None:
+        click.echo(f"Bottleneck   {bottleneck}")
     click.echo(f"Predictions  {result.output}  ({human(result.rows, 'rows')})")
     if result.failures is not None:
         click.echo(f"Failures     {result.failures}  ({human(result.failed, 'rows')})")
     if job.metrics is not None:
         click.echo(f"Metrics      {job.metrics}")
     for delivery in result.deliveries:
-        click.echo(f"Published    {_what_became(delivery)}")
+        click.echo(f"Published    {what_became(delivery)}")
     if job.report is not None and Path(job.report).exists():
         click.echo(f"Report       {job.report}")
 
 
-def _what_became(delivery: Delivery) -> str:
+def what_became(delivery: Delivery) -> str:
+    """Whether a destination has the metrics, in words."""
     name = delivery.destination
     if delivery.kept:
         return f"not yet to {name} ({delivery.problem}); kept, and sent with the next run"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
@@ -304,6 +305,7 @@ class Engine:
         self._stopping.set()
         for flow in list(self._flows):
             flow.close()
+        self._passes.stop_looking()
         self._models.close()
         self._passes.end()
 
@@ -332,7 +334,9 @@ class Engine:
                         progress.update(done, failed)
                     ready = order.push(outcome)
                     if ready is not None:
+                        start = time.monotonic()
                         yield from self._let_go(ready)
+                        self._passes.taken(time.monotonic() - start)
                     del outcome, ready
             finally:
                 self._flows.discard(flow)
@@ -402,7 +406,7 @@ class Engine:
             rows_wait=False,
             observed=observed,
         )
-        return self._passes.outcomes(flow)
+        return self._passes.outcomes(flow, idles=True)
 
     def _progress_reporter(self, total: int | None) -> AbstractContextManager[ProgressReporter | None]:
         if self._progress is False:

@@ -12,6 +12,7 @@ from runinference.batching import Rows
 from runinference.engine.arguments import check_batch
 from runinference.engine.source import Source
 from runinference.engine.stages import Prepared
+from runinference.engine.timings import Timings
 
 _BLOCKS_AHEAD = 2
 
@@ -24,8 +25,9 @@ class Feed:
 
     Attributes:
         pool: Where rows are pre-processed, ahead of the taker; `None` does it in the taker's thread.
-        wait_s: How long `take` waited since this was last set to 0.
-        prepare_s: How long pre-processing took since this was last set to 0, summed over threads.
+        wait_s: How long `take` waited since the times were last taken.
+        read_s: How much of that the source took.
+        prepare_s: How long pre-processing took since then, summed over threads.
 
     Args:
         source: Where items come from.
@@ -46,8 +48,7 @@ class Feed:
         self._ahead: deque[tuple[Future[Prepared], float, int]] = deque()
         self.pool: Executor | None = None
         self.pool_threads = 1
-        self.wait_s = 0.0
-        self.prepare_s = 0.0
+        self.wait_s = self.read_s = self.prepare_s = 0.0
 
     @property
     def ended(self) -> bool:
@@ -82,6 +83,12 @@ class Feed:
         self.prepare_s += prepared.seconds
         return prepared, arrived
 
+    def take_times(self) -> Timings:
+        """The times since they were last taken."""
+        times = Timings(wait=self.wait_s, reading=self.read_s, preprocess=self.prepare_s)
+        self.wait_s = self.read_s = self.prepare_s = 0.0
+        return times
+
     def _take_ahead(self, until: float | None) -> tuple[Prepared, float]:
         # Two batches are in preparation, so that the pool has work while the model runs.
         share = max(1, self._batch // self.pool_threads)
@@ -100,9 +107,11 @@ class Feed:
         return future.result(), arrived
 
     def _read(self, most: int, until: float | None) -> tuple[Rows, float]:
+        start = time.perf_counter()
         items, arrived = self._source.take(1 if self._single_items else most, until)
         rows = self._make_rows(items, self._position)
         self._position += len(rows)
+        self.read_s += time.perf_counter() - start
         return rows, arrived
 
     def close(self) -> None:

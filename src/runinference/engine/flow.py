@@ -144,14 +144,13 @@ class Flow:
         formed = time.monotonic()
         started = self._begin(batch)
         started.queue_wait_s = max(0.0, formed - batch.since)
-        started.timings.wait, started.timings.preprocess = self._feed.wait_s, self._feed.prepare_s
-        self._feed.wait_s = self._feed.prepare_s = 0.0
+        started.timings = self._feed.take_times()
         return started
 
     def _end(self, started: Started) -> Outcome:
         outcome = self._infer(started)
         outcome.queue_wait_s = started.queue_wait_s
-        outcome.timings.wait, outcome.timings.preprocess = started.timings.wait, started.timings.preprocess
+        outcome.timings.add(started.timings)
         return outcome
 
     def _overlapped(self, inferred: Iterator[Outcome]) -> Iterator[Outcome]:

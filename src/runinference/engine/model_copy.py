@@ -49,6 +49,11 @@ class ModelCopy:
         with self._state:
             return [self._served, *([self._before] if self._before is not None else [])]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was called for a batch that has not come out yet."""
+        return bool(self._in_flight)
+
     def load(self) -> None:
         """Loads the model, if it is not loaded yet.
 

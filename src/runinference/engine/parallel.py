@@ -16,6 +16,7 @@ from runinference.engine.flow import Work
 from runinference.engine.forming import Forming
 from runinference.engine.isolate import Search
 from runinference.engine.stages import Outcome, Started
+from runinference.engine.timings import Timings
 from runinference.engine.unit import Unit
 from runinference.errors import EngineClosedError
 
@@ -28,6 +29,13 @@ class _Place(NamedTuple):
 
     batch: int
     row: int
+
+
+class _Waiting(NamedTuple):
+    """A batch that waits for its model, and how long it took to get its rows."""
+
+    batch: Batch
+    timings: Timings
 
 
 class ParallelFlow:
@@ -65,7 +73,7 @@ class ParallelFlow:
         self._lookahead = lookahead
         self._stopped = stopped
         self._changed = threading.Condition()
-        self._waiting: dict[int, deque[Batch]] = {}
+        self._waiting: dict[int, deque[_Waiting]] = {}
         self._finished: deque[Outcome] = deque()
         self._under_way: dict[int, _Place] = {}
         self._formed = _Place(0, 0)
@@ -146,8 +154,7 @@ class ParallelFlow:
                 if isinstance(formed, Outcome):
                     self._finished.append(formed)
                 else:
-                    self._hand_over(formed)
-                feed.wait_s = feed.prepare_s = 0.0
+                    self._hand_over(_Waiting(formed, feed.take_times()))
                 self._changed.notify_all()
             del formed
 
@@ -159,7 +166,8 @@ class ParallelFlow:
         rows = newest.row - oldest.row
         return newest.batch - oldest.batch >= self._lookahead() and rows >= _LARGE_BATCHES_AHEAD * self._largest
 
-    def _hand_over(self, batch: Batch) -> None:
+    def _hand_over(self, formed: _Waiting) -> None:
+        batch = formed.batch
         index = batch.rows.index
         self._under_way[id(batch)] = _Place(self._formed.batch, index[0])
         self._formed = _Place(self._formed.batch + 1, max(self._formed.row, index[-1]))
@@ -170,7 +178,7 @@ class ParallelFlow:
             for copy in range(len(self._unit(batch.unit).copies)):
                 run = functools.partial(self._run, batch.unit, copy)
                 self._start(run, f"runinference-model-{batch.unit}-{copy}")
-        waiting.append(batch)
+        waiting.append(formed)
 
     def _run(self, number: int, copy: int) -> None:
         """Runs the batches of a model on one of its copies."""
@@ -182,14 +190,14 @@ class ParallelFlow:
                 if entered and computing is None and (not waiting or unit.should_leave()):
                     entered = False
                     unit.leave()
-                batch = self._take(waiting, wait=computing is None)
-                if batch is None and computing is None:
+                formed = self._take(waiting, wait=computing is None)
+                if formed is None and computing is None:
                     return
                 if not entered:
                     unit.enter()
                     entered = True
-                started = None if batch is None else self._begin(unit, batch, copy)
-                del batch
+                started = None if formed is None else self._begin(unit, formed, copy)
+                del formed
                 if computing is not None:
                     self._put(unit.infer(computing, self._search, copy), computing)
                     if started is not None:
@@ -205,13 +213,14 @@ class ParallelFlow:
             if entered:
                 unit.leave()
 
-    def _begin(self, unit: Unit, batch: Batch, copy: int) -> Started:
-        formed = time.monotonic()
-        started = unit.begin(batch, copy)
-        started.queue_wait_s = max(0.0, formed - batch.since)
+    def _begin(self, unit: Unit, formed: _Waiting, copy: int) -> Started:
+        now = time.monotonic()
+        started = unit.begin(formed.batch, copy)
+        started.queue_wait_s = max(0.0, now - formed.batch.since)
+        started.timings = formed.timings
         return started
 
-    def _take(self, waiting: deque[Batch], wait: bool) -> Batch | None:
+    def _take(self, waiting: deque[_Waiting], wait: bool) -> _Waiting | None:
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: waiting or self._closed or self._error or self._all_formed)
@@ -221,6 +230,7 @@ class ParallelFlow:
 
     def _put(self, outcome: Outcome, started: Started) -> None:
         outcome.queue_wait_s = started.queue_wait_s
+        outcome.timings.add(started.timings)
         outcome = self._work.finish(outcome)
         with self._changed:
             self._finished.append(outcome)

@@ -7,6 +7,7 @@ from typing import Any
 
 from runinference.batching import Batch
 from runinference.engine.cores import available_cores
+from runinference.engine.device_sampler import DeviceSampler, named_gpus
 from runinference.engine.feed import Feed, MakeRows
 from runinference.engine.flow import Flow
 from runinference.engine.forming import Forming
@@ -16,6 +17,7 @@ from runinference.engine.parallel import ParallelFlow
 from runinference.engine.report import Reporter
 from runinference.engine.source import Source
 from runinference.engine.stages import Outcome, Started
+from runinference.metrics.bottleneck import StageTimes, device_share, verdict
 
 
 class Passes:
@@ -32,6 +34,9 @@ class Passes:
         self._workers = workers
         self._stopped = stopped
         self._reporter = Reporter(models.metrics) if models.is_routed else models.units[0].reporter
+        self._devices = DeviceSampler(models.metrics, self._named_gpus, self._is_working)
+        self._have_run: set[int] = set()
+        self._calls = 0.0
 
     def flow(
         self,
@@ -99,19 +104,28 @@ class Passes:
         """Whether the result of a row is made of what several models say."""
         return self._models.joining() is not None
 
-    def outcomes(self, flow: Flow | ParallelFlow) -> Iterator[Outcome]:
-        """What comes of a flow; where several models run on each row, once all of them have."""
+    def outcomes(self, flow: Flow | ParallelFlow, *, idles: bool = False) -> Iterator[Outcome]:
+        """What comes of a flow; where several models run on each row, once all of them have.
+
+        Args:
+            flow: The flow.
+            idles: Its rows come from callers, so that there may be none for long.
+        """
         joining = self._models.joining()
-        if joining is None:
-            yield from flow.outcomes()
-            return
-        for outcome in flow.outcomes():
-            joined = joining.push(outcome)
-            if joined is not None:
-                yield self._models.work.finish(joined)
+        with self._devices.run(idles):
+            if joining is None:
+                yield from flow.outcomes()
+                return
+            for outcome in flow.outcomes():
+                joined = joining.push(outcome)
+                if joined is not None:
+                    yield self._models.work.finish(joined)
 
     def observe(self, outcome: Outcome, overlapped: bool) -> None:
         """Records an outcome, for its model and for all together."""
+        if outcome.unit is not None and outcome.unit not in self._have_run:
+            self._have_run.add(outcome.unit)
+            self._devices.look()
         if not self._models.is_routed or outcome.unit is None:
             self._reporter.batch(outcome, overlapped)
         else:
@@ -124,11 +138,53 @@ class Passes:
             reporter.refresh()
         if self._models.residency is not None:
             self._models.metrics.set("models_in_memory", len(self._models.residency))
+        self._refresh_bottleneck()
+
+    def taken(self, seconds: float) -> None:
+        """Takes note of how long who takes the results did something else."""
+        self._reporter.spent.consumer += seconds
+
+    def stop_looking(self) -> None:
+        """Looks at devices no more, to be called while the models are still there."""
+        self._devices.close()
 
     def end(self) -> None:
         """Stops the clock."""
         for reporter in self._reporters():
             reporter.end()
+        self._refresh_bottleneck()
+
+    def _refresh_bottleneck(self) -> None:
+        """Records what has held up all rows until now, once a model ran."""
+        reporter, models = self._reporter, self._models
+        running = reporter.running_s
+        if running is None:
+            return
+        spent = reporter.spent
+        threads = self._workers or (1 if models.is_parallel else available_cores())
+        times = StageTimes(
+            elapsed=reporter.elapsed_s,
+            running=running,
+            loading=sum(each.load_s for each in self._reporters()),
+            reading=spent.reading,
+            preprocess=spent.preprocess,
+            model=spent.inference,
+            postprocess=spent.postprocess,
+            taking=spent.consumer,
+            # Of several models it is not known how many may run at the same time: they take the rows that come.
+            copies=1 if models.is_routed or self._workers == 0 else len(models.units[0].copies),
+            workers=threads if reporter.overlapped else 1,
+            device=device_share(models.metrics.snapshot()),
+        )
+        models.metrics.set("bottleneck", str(verdict(times)))
+
+    def _is_working(self) -> bool:
+        """Whether a model ran since this was last asked, or does so now."""
+        before, self._calls = self._calls, self._models.metrics.totals()["inference_calls"]
+        return self._calls != before or any(copy.is_running for unit in self._models.units for copy in unit.copies)
+
+    def _named_gpus(self, count: int) -> set[int]:
+        return {number for unit in self._models.units for number in named_gpus(unit.plan.handler, count)}
 
     def _reporters(self) -> list[Reporter]:
         return list(dict.fromkeys([self._reporter, *(unit.reporter for unit in self._models.units)]))

@@ -10,6 +10,7 @@ from typing import Any
 from runinference.batching import Limit
 from runinference.engine.isolate import Isolated
 from runinference.engine.stages import Outcome
+from runinference.engine.timings import Timings
 from runinference.metrics import Metrics
 from runinference.models.hosted import HostedModel
 from runinference.models.size import count_array_bytes
@@ -24,6 +25,9 @@ class Reporter:
 
     Attributes:
         model_bytes: Bytes of the model that was loaded last, where that could be measured.
+        load_s: Seconds that loading took, of all loads.
+        spent: Where the time of all batches went.
+        overlapped: Whether the last batch was run while others were read.
 
     Args:
         metrics: Where they are recorded.
@@ -38,10 +42,13 @@ class Reporter:
         self._ended: float | None = None
         self._first_batch: float | None = None
         self._rows = 0
-        self._overlapped = False
+        self.load_s = 0.0
+        self.spent = Timings()
+        self.overlapped = False
 
     def loaded(self, handler: Any, loaded: Loaded) -> None:
         """Records that `handler` loaded its model, and measures it."""
+        self.load_s += loaded.load_s
         observations = {"load_model_latency_milli_secs": loaded.load_s * 1e3}
         try:
             self.model_bytes = _model_bytes(handler, loaded.model)
@@ -68,7 +75,8 @@ class Reporter:
             self._first_batch = time.monotonic() - timings.inference - timings.postprocess - timings.preprocess
         if outcome.isolated is not None:
             self._rows += sum(len(part) for part, _ in outcome.isolated.worked)
-        self._overlapped = overlapped
+        self.spent.add(timings)
+        self.overlapped = overlapped
 
     def batch(self, outcome: Outcome, overlapped: bool) -> None:
         """Records an outcome."""
@@ -121,12 +129,21 @@ class Reporter:
         self._ended = self._ended or time.monotonic()
         self.refresh()
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this was made, until the clock was stopped."""
+        return (self._ended or time.monotonic()) - self._started
+
+    @property
+    def running_s(self) -> float | None:
+        """Seconds since the first batch, until the clock was stopped; `None` before there is one."""
+        return None if self._first_batch is None else (self._ended or time.monotonic()) - self._first_batch
+
     def refresh(self) -> None:
         """Records what holds at this moment."""
-        elapsed = (self._ended or time.monotonic()) - self._started
-        self._metrics.set("elapsed_secs", elapsed)
-        if self._first_batch is not None:
-            running = (self._ended or time.monotonic()) - self._first_batch
+        self._metrics.set("elapsed_secs", self.elapsed_s)
+        running = self.running_s
+        if running is not None:
             self._metrics.set("throughput_rows_per_sec", self._rows / running if running else 0.0)
         peak = _peak_device_bytes()
         if peak is not None:
@@ -135,7 +152,7 @@ class Reporter:
             tuner = self._limit.tuner
             self._metrics.set("tuned_batch_tokens" if self._limit.by_area else "tuned_batch_size", tuner.size)
             self._metrics.set("batch_size_reason", tuner.reason)
-        self._metrics.set("execution_mode", "overlapped" if self._overlapped else "inline")
+        self._metrics.set("execution_mode", "overlapped" if self.overlapped else "inline")
 
 
 def _model_bytes(handler: Any, model: Any) -> int:

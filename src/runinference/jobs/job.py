@@ -185,6 +185,7 @@ def _run(job: Job, show: Show | None, recording: Recording) -> JobResult:
             with recording.writing(batch.num_rows):
                 writer.write(batch)
             counts.add_done(batch.num_rows)
+        recording.name_bottleneck()
     snapshot = metrics.snapshot()
     if job.metrics is not None:
         _write_json(job.metrics, snapshot.to_dict())

@@ -42,6 +42,7 @@ def reporting(job: Job) -> Iterator[Recording]:
         f"{model} over {job.input}",
         options={"handler": type(job.handler).__qualname__, **_options(job)},
         copies=_copies(job.handler),
+        workers=job.workers,
         points=job.report is not None,
     )
     try:

@@ -24,8 +24,9 @@ _BASE_UNITS = {
     "µs": ("seconds", 1e-6),
     "bytes": ("bytes", 1.0),
     "ratio": ("ratio", 1.0),
+    "%": ("ratio", 0.01),
 }
-_UNIT_IN_NAME = re.compile(r"_(micro_secs|milli_secs|secs|bytes|ratio)$|_byte(?=_size$)")
+_UNIT_IN_NAME = re.compile(r"_(micro_secs|milli_secs|secs|bytes|ratio|percent)$|_byte(?=_size$)")
 _POLL_S = 0.05  # How long closing takes at most.
 _RENAMED = {"msec_per_batch": "batch_duration"}
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 Kind = Literal["counter", "distribution", "gauge"]
-Group = Literal["rows and batches", "time", "batching", "failures", "model"]
+Group = Literal["rows and batches", "time", "batching", "failures", "model", "device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class MetricSpec:
     Attributes:
         name: The name under which it is recorded and reported.
         kind: `counter` only grows, `distribution` keeps many values, `gauge` keeps one.
-        unit: Unit of its values; `text` for a gauge that holds words, `ratio` for a share between 0 and 1.
+        unit: Unit of its values; `text` for a gauge that holds words, `ratio` for a share between 0 and 1, `%` for
+            one between 0 and 100.
         help: What exactly is measured, in one sentence.
         group: The heading under which the text table shows it.
         label: What the text table calls it; empty for a metric that it leaves out.
@@ -155,6 +156,14 @@ _ROWS: list[MetricSpec] = [
         "'inline' when the caller's thread runs the batches, 'overlapped' when reading and inference run side by side.",
         "time",
         "execution",
+    ),
+    MetricSpec(
+        "bottleneck",
+        "gauge",
+        "text",
+        "What held the rows up most, and what helps against it, in words.",
+        "time",
+        "bottleneck",
     ),
     # Batching
     MetricSpec(
@@ -361,13 +370,30 @@ _ROWS: list[MetricSpec] = [
         "in memory",
         merge="sum",
     ),
+    # Device
+    MetricSpec(
+        "device_utilization_percent",
+        "distribution",
+        "%",
+        "Share of the time in which a GPU computed, as its driver tells; one value per second and GPU in use.",
+        "device",
+        "utilization",
+    ),
+    MetricSpec(
+        "device_memory_used_bytes",
+        "distribution",
+        "bytes",
+        "Memory in use on these GPUs together: by this process, or by all where the driver does not tell them apart.",
+        "device",
+        "memory in use",
+    ),
     MetricSpec(
         "peak_device_memory_bytes",
         "gauge",
         "bytes",
-        "The most device memory that was in use at any moment.",
-        "model",
-        "peak device memory",
+        "The most memory that PyTorch had allocated on devices at any moment.",
+        "device",
+        "peak in PyTorch",
         merge="max",
     ),
 ]

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from runinference.metrics import Metrics, MetricsSnapshot
+from runinference.metrics.bottleneck import StageTimes, device_share, verdict
 from runinference.prediction import qualified_name, user_traceback
-from runinference.report.bottleneck import StageTimes
 from runinference.report.failures import FailureGroups
 from runinference.report.memory import peak_bytes
 from runinference.report.summary import RunError, RunSummary
@@ -45,6 +45,7 @@ class Recording:
         metrics: Where the run records what is measured; its own by default.
         options: What was asked for. Passwords in URLs are left out.
         copies: How many copies of the model, or models, run side by side.
+        workers: How many threads pre- and post-process, where that is known.
         points: Whether to take a point for the throughput over time now and then.
 
     Attributes:
@@ -59,6 +60,7 @@ class Recording:
         *,
         options: Mapping[str, Any] | None = None,
         copies: int = 1,
+        workers: int | None = None,
         points: bool = True,
     ) -> None:
         self.metrics = metrics or Metrics()
@@ -66,6 +68,7 @@ class Recording:
         self._name = name
         self._options = dict(options or {})
         self._copies = copies
+        self._workers = workers or 1
         self._timeline = Timeline(self._look) if points else None
         self._written: int | None = None
         self._reading_s: float | None = None
@@ -123,6 +126,12 @@ class Recording:
     def _failed(self, totals: Mapping[str, float]) -> int:
         return max(int(totals["failed_examples"]), self.failures.count)
 
+    def name_bottleneck(self) -> None:
+        """Puts what held up the run into its metrics, which the engine did without the times of reading and writing."""
+        totals, metrics = self.metrics.totals(), self.metrics.snapshot()
+        elapsed = (self._ended or time.monotonic()) - self._started
+        self.metrics.set("bottleneck", str(verdict(self._times(elapsed, totals, metrics))))
+
     def summary(self) -> RunSummary:
         """What was seen up to now."""
         from runinference.metrics.measurement import RunInfo
@@ -169,6 +178,8 @@ class Recording:
             postprocess=totals["postprocess_micro_secs"] * 1e-6,
             writing=self._writing_s,
             copies=self._copies,
+            workers=self._workers,
+            device=device_share(metrics),
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runinference.metrics import METRICS, MetricSpec, MetricsSnapshot
+from runinference.metrics.bottleneck import verdict
 from runinference.metrics.snapshot import human
-from runinference.report.bottleneck import verdict
 from runinference.report.failures import FailureGroup
 from runinference.report.markup import definitions, escaped, section, table
 from runinference.report.summary import RunSummary
@@ -41,14 +41,23 @@ def headline_figures(summary: RunSummary) -> str:
     ]
     if summary.peak_bytes is not None:
         tiles.append(("Peak memory", human(summary.peak_bytes, "bytes"), "of this process"))
-    if "peak_device_memory_bytes" in gauges:
-        tiles.append(("Device memory", human(gauges["peak_device_memory_bytes"], "bytes"), "at most"))
+    tiles += _device(summary.metrics)
     cells = [
         f'<div class="tile{" bad" if name == "Failed rows" and summary.failed else ""}">'
         f"<span>{escaped(name)}</span><b>{escaped(value)}</b><small>{escaped(note)}</small></div>"
         for name, value, note in tiles
     ]
     return f'<div class="tiles">{"".join(cells)}</div>'
+
+
+def _device(metrics: MetricsSnapshot) -> Iterator[tuple[str, str, str]]:
+    busy = metrics.distributions["device_utilization_percent"]
+    if busy.mean is not None:
+        yield "Device busy", human(round(busy.mean), "%"), f"on average; {human(round(busy.max or 0), '%')} at most"
+    # What the driver tells, or what PyTorch does, which does not know of the memory that others use.
+    most = metrics.distributions["device_memory_used_bytes"].max or metrics.gauges.get("peak_device_memory_bytes")
+    if most is not None:
+        yield "Device memory", human(most, "bytes"), "at most"
 
 
 def time(summary: RunSummary) -> str:
@@ -65,6 +74,8 @@ def time(summary: RunSummary) -> str:
     note = "Shares of the whole run. Stages that run side by side add up to more than all of it"
     if times.lanes > 1:
         note += f"; the model's time is the mean of {times.lanes} that run side by side"
+    if times.workers > 1:
+        note += f"; pre- and post-processing are shared by {times.workers} threads"
     return section("Where the time went", words, bars, f'<p class="note">{note}.</p>' if rows else "")
 
 

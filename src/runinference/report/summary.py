@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runinference.metrics import MetricsSnapshot
-from runinference.report.bottleneck import StageTimes
+from runinference.metrics.bottleneck import StageTimes
 from runinference.report.failures import FailureGroup
 from runinference.report.timeline import Point
 

@@ -21,7 +21,7 @@ _PURPOSE = "publish metrics to an OpenTelemetry collector"
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS")
 _HEADER = re.compile(r"[\w.-]+[ \t]*=[ !#-+\--:<-\[\]-~]*", re.ASCII)
 _STATISTICS = ("COUNT", "SUM", "MIN", "MAX", "MEAN", "P50", "P95", "P99")
-_UNITS = {"s": "s", "ms": "ms", "µs": "us", "bytes": "By", "ratio": "1", "rows/s": "{row}/s", "text": ""}
+_UNITS = {"s": "s", "ms": "ms", "µs": "us", "bytes": "By", "ratio": "1", "%": "%", "rows/s": "{row}/s", "text": ""}
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-/]")
 _LONGEST_NAME = 255
 # The collector does not take such a measurement, now or later; for all else, such as a wrong password, there is hope.
