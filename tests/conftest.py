@@ -7,6 +7,8 @@ from importlib.util import find_spec
 _NEEDS = {
     "beam": ["apache_beam", "joblib", "pandas", "psutil", "sklearn", "torch", "transformers"],
     "beam_compat": ["apache_beam"],
+    "benchmarks/test_made_data*": ["PIL", "sklearn", "transformers"],
+    "benchmarks/test_torch_*": ["PIL", "apache_beam", "safetensors", "sklearn", "torch", "transformers"],
     "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "rich", "sklearn"],
     "cli/test_run_images*": ["PIL"],
     "docs": [
