@@ -102,10 +102,8 @@ def run_benchmark(request: Request, publish: Callable[[Measurement], None], watc
         processes = _Processes(request, Path(folder), stack)
         watcher.doing("making data and weights")
         processes.prepare()
-        entries = []
-        for engine in request.engines:
-            watcher.doing(f"starting {engine}")
-            entries.append(processes.start(_info(request, engine, session)))
+        watcher.doing(f"starting {', '.join(request.engines)}")
+        entries = processes.start([_info(request, engine, session) for engine in request.engines])
         try:
             for entry in entries:
                 publish(Measurement.of(entry.info, {}))
@@ -135,12 +133,18 @@ class _Processes:
         with ContestantProcess(prepare, self._contestant("prepare")) as process:
             process.wait()
 
-    def start(self, info: RunInfo) -> _Entry:
-        process = self._start(serve, info.engine)
+    def start(self, infos: Sequence[RunInfo]) -> list[_Entry]:
+        """Starts the engines side by side, since importing their frameworks takes long, and waits for all."""
+        started = [(info, self._start(serve, info.engine)) for info in infos]
+        return [self._entry(info, process) for info, process in started]
+
+    def _entry(self, info: RunInfo, process: ContestantProcess) -> _Entry:
         ready: Ready = process.wait()
         if not ready.elements:
             raise ConfigurationError(f"{self._request.benchmark.name}: there are no elements, so nothing is measured")
-        return _Entry(info.engine, info, process, ready)
+        # The user's own data may have fewer than were asked for.
+        work = {**info.options["work"], "examples": ready.elements}
+        return _Entry(info.engine, replace(info, options={**info.options, "work": work}), process, ready)
 
     def peak(self, entries: Sequence[_Entry]) -> float | None:
         """How fast the device multiplies matrices now; `None` where nobody would compare with that."""

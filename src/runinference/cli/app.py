@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from runinference import __version__
+from runinference.cli.bench import bench
 from runinference.cli.check import check
 from runinference.cli.completion import completion
+from runinference.cli.report import report
 from runinference.cli.run import run
 
 
@@ -26,5 +28,5 @@ def app() -> None:
     """
 
 
-for command in (run, check, completion):
+for command in (run, check, bench, report, completion):
     app.add_command(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ class _WithOptionsFiles(click.Command):
 @click.option("--output", type=click.Path(), metavar="FILE.json", help="Write every single measurement here too.")
 @click.option("--machine", metavar="NAME", help="What this machine is called.  [default: its host name]")
 @click.option("--machine-type", metavar="TYPE", help="Whose price the cost is estimated from, such as n1-standard-2.")
+@click.option("--gpu", metavar="NAME", help="The GPU that goes with that machine type, such as T4.")
 @click.option("--prices", type=click.Path(), metavar="FILE.json", help="Prices in place of the ones that come along.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 @exits_well
@@ -90,6 +91,8 @@ def run(arguments: tuple[str, ...], **options: Any) -> None:
 
     names, rest = _split(arguments, options["cases"])
     flags = parse_flags(rest)
+    for note in flags.notes:
+        click.echo(f"Note: {note}", err=True)
     requests = list(_requests(names, flags, options))
     addresses = [f"sqlite:{options['store']}", *options["publish"], *flags.publish]
     outcomes: list[Outcome] = []
@@ -143,6 +146,7 @@ def _requests(names: Sequence[str], flags: Flags, options: dict[str, Any]) -> It
 
 
 def _request(benchmark: type[Benchmark], model: str, flags: Flags, options: dict[str, Any]) -> Request:
+    from runinference.benchmarks.cost.pricing import Pricing
     from runinference.benchmarks.run import Request
     from runinference.benchmarks.settings import Settings
 
@@ -161,7 +165,7 @@ def _request(benchmark: type[Benchmark], model: str, flags: Flags, options: dict
     others = {name: value for name, value in flags.settings.items() if name != "model"}
     settings = replace(settings, **others | {name: value for name, value in given.items() if value is not None})
     elsewhere = bool(flags.pipeline_options)
-    cost, about = _cost(options, settings.device)
+    pricing = Pricing.of(options["machine_type"], options["gpu"], options["prices"], settings.device)
     return Request(
         benchmark,
         settings,
@@ -172,8 +176,8 @@ def _request(benchmark: type[Benchmark], model: str, flags: Flags, options: dict
         folders=options["cases"],
         machine=options["machine"],
         timeout_s=flags.timeout_s,
-        cost=cost,
-        options=about,
+        cost=pricing.cost,
+        options=pricing.about(),
     )
 
 
@@ -204,14 +208,6 @@ def _engines(benchmark: type[Benchmark], chosen: Sequence[str], *, elsewhere: bo
                 f"It runs on {', '.join(benchmark.engines)}"
             )
     return list(dict.fromkeys(chosen))
-
-
-def _cost(options: dict[str, Any], device: str) -> tuple[Callable[[float], float | None], dict[str, Any]]:
-    """What a job of so many seconds costs on the machine type that is named, and what is remembered of that."""
-    from runinference.benchmarks.cost import local_pricing
-
-    pricing = local_pricing(options["machine_type"], options["prices"], device)
-    return pricing.cost, {"machine_type": pricing.machine_type, "prices": pricing.date}
 
 
 def _print(outcome: Outcome, *, quiet: bool) -> None:

@@ -74,5 +74,5 @@ def _ratios(runs: Sequence[Run]) -> list[str]:
 
 def _shares(runs: Sequence[Run]) -> list[str]:
     shares = [(run.info.engine, share) for run in runs if (share := run.value("peak_share")) is not None]
-    told = ", ".join(f"{engine} {share:.1%}".replace("%", " %") for engine, share in shares)
+    told = ", ".join(f"{engine} {100 * share:.2g} %" for engine, share in shares)
     return [f"Of the device's limit: {told}"] if told else []

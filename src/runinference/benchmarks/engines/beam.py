@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runinference.benchmarks.engines.latencies import latencies_of
@@ -56,8 +57,9 @@ def run_original(benchmark: Benchmark, examples: Sequence[Any]) -> Pass:
     handler = benchmark.beams_handler()
     if handler is None:
         raise ConfigurationError(f"Beam's RunInference has no handler for {benchmark.name}; leave out beam-original")
-    transform = base.RunInference(base.KeyedModelHandler(handler))
-    with latencies_of(_innermost(handler)) as latencies:
+    innermost = _innermost(handler)
+    transform = base.RunInference(_with_functions_of(handler, base.KeyedModelHandler(innermost)))
+    with latencies_of(innermost) as latencies:
         result = _run(benchmark, examples, transform, benchmark.beams_answer)
     return replace(result, metrics={**result.metrics, **latencies})
 
@@ -67,6 +69,20 @@ def _innermost(handler: Any) -> Any:
     while hasattr(handler, "_base"):
         handler = handler._base
     return handler
+
+
+def _with_functions_of(handler: Any, keyed: Any) -> Any:
+    """A keyed handler with the pre- and post-processing of one without keys, which Beam takes on the outside only."""
+    for function in reversed(handler.get_preprocess_fns()):
+        keyed = keyed.with_preprocess_fn(partial(_on_value, function))
+    for function in handler.get_postprocess_fns():
+        keyed = keyed.with_postprocess_fn(partial(_on_value, function))
+    return keyed
+
+
+def _on_value(function: Callable[[Any], Any], pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    key, value = pair
+    return key, function(value)
 
 
 def _run(benchmark: Benchmark, examples: Sequence[Any], transform: Any, answer: Callable[[Any], Any]) -> Pass:
