@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-peers bench-smoke site docs docs-tables clean
+.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-nightly bench-peers bench-smoke site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,16 @@ bench-smoke: $(VENV)/.dev ## Run every benchmark small on all engines, and build
 	mkdir -p build
 	$(BIN)/runinference bench run all --smoke --engine all --store build/smoke.sqlite
 	$(BIN)/runinference report build/smoke.sqlite -o build/smoke-site
+
+# First all, and what is new among them; then larger models with fewer elements, and quick ones with more.
+bench-nightly: STORE ?= benchmarks.sqlite
+bench-nightly: $(VENV)/.dev ## Measure every benchmark at moderate size, into STORE=benchmarks.sqlite
+	@failed=0; for what in "all --examples 500" \
+	    "pytorch-image-classification:resnet101 pytorch-image-classification:resnet152 --examples 200" \
+	    "pytorch-language-modeling:bert-large-uncased --examples 200" \
+	    "engine-overhead onnx-mlp sklearn-table tensorflow-mnist xgboost-table --examples 50000"; do \
+	    $(BIN)/runinference bench run $$what --engine all --store $(STORE) $(if $(MACHINE),--machine $(MACHINE)) || failed=1; \
+	done; exit $$failed
 
 bench-peers: $(PEERS)/.peers ## Measure against Apache Beam, Ray Data and Daft
 	$(PEERS)/bin/python benchmarks/peers.py

@@ -16,9 +16,11 @@ from types import MappingProxyType
 import click
 
 from runinference import errors
+from runinference.benchmarks.flags import FLAGS
 from runinference.cli.app import app
 from runinference.handlers.pytorch.options import Precision, TorchOptions
 from runinference.metrics import METRICS
+from runinference.metrics.measures import MEASURES
 from runinference.options import HandlerOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +70,17 @@ def metric_table() -> str:
     return "\n".join(parts)
 
 
+def measure_table() -> str:
+    """What benchmarks measure beyond the metrics of the engine."""
+    rows = [(f"`{each.name}`", each.unit, each.better or "neither", each.help) for each in MEASURES.values()]
+    return _table(("Name", "Unit", "Better", "Definition"), rows)
+
+
+def benchmark_flag_table() -> str:
+    """The flags of Beam's benchmarks that ours take too."""
+    return _table(("Flag", "Value", "Meaning"), [(f"`--{flag.name}`", flag.kind, flag.help) for flag in FLAGS.values()])
+
+
 def command_help() -> str:
     """What each command prints for `--help`."""
     context = _context(app, "runinference", None)
@@ -88,8 +101,10 @@ def error_tree() -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
+        "benchmark-flags": benchmark_flag_table,
         "commands": command_help,
         "errors": error_tree,
+        "measures": measure_table,
         "metrics": metric_table,
         "options": options_table,
         "torch-options": torch_options_table,
