@@ -20,6 +20,7 @@ class Pass:
         metrics: What the engine measured, by the names of its table, such as `inference_batch_latency_micro_secs_MEAN`;
             or measures of the benchmark's own.
         texts: Metrics that are words.
+        job_id: What the runner calls the job, where it was one of its own.
     """
 
     elements: int
@@ -29,6 +30,7 @@ class Pass:
     failed: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    job_id: str | None = None
 
 
 def inference_of(result: Any) -> Any:

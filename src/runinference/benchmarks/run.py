@@ -78,7 +78,7 @@ class _Entry:
     def make_pass(self, watcher: Watcher) -> Timed:
         timed: Timed = self.process.ask()
         watcher.passed(self.engine, timed.result.run_s)
-        self.info = replace(self.info, device=timed.device, versions=timed.versions)
+        self.info = replace(self.info, device=timed.device, versions=timed.versions, job_id=timed.result.job_id)
         return timed
 
 

@@ -38,7 +38,8 @@ class Settings:
             "input": self.input,
             "handler": self.handler,
             "handler_options": dict(self.handler_options),
-            "pipeline_options": list(self.pipeline_options),
+            # The name of a job tells when it was started, not what it does.
+            "pipeline_options": [each for each in self.pipeline_options if not each.startswith("--job_name")],
         }
         always = {"model": self.model, "examples": self.examples, "device": self.device}
         return always | {name: value for name, value in optional.items() if value}

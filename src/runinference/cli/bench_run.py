@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +13,6 @@ import click
 from runinference.cli.exits import FAILED, WRONG_USAGE, exits_well
 
 if TYPE_CHECKING:
-    from runinference.benchmarks.benchmark import Benchmark
-    from runinference.benchmarks.options import Flags
-    from runinference.benchmarks.run import Request
     from runinference.benchmarks.suite import Outcome
 
 STORE = "benchmarks.sqlite"
@@ -69,6 +66,13 @@ class _WithOptionsFiles(click.Command):
 @click.option("--weights", "--model", metavar="PATH", help="Weights in place of random ones.")
 @click.option("--input", "input_", metavar="PATH", help="Your own data: a file, folder or glob.")
 @click.option("--handler", metavar="HANDLER", help="For custom: your handler, as `runinference run` takes it.")
+@click.option(
+    "--handler-option",
+    "handler_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of our handler, such as precision=bf16; may be repeated.",
+)
 @click.option("--cases", multiple=True, type=click.Path(), metavar="FOLDER", help="Files with benchmarks of your own.")
 @click.option("--smoke", is_flag=True, help="Few elements, the smallest model, one pass: shows that it works.")
 @click.option(
@@ -87,13 +91,15 @@ def run(arguments: tuple[str, ...], **options: Any) -> None:
     from runinference.benchmarks.options import parse_flags
     from runinference.benchmarks.suite import run_suite, write_results
     from runinference.cli.bench_progress import watching
+    from runinference.cli.bench_requests import make_requests, split
     from runinference.metrics.publisher import Publisher
 
-    names, rest = _split(arguments, options["cases"])
-    flags = parse_flags(rest)
+    names, rest = split(arguments, options["cases"])
+    flags = parse_flags(rest, _own_flags())
+    _check_output(options["output"])
     for note in flags.notes:
         click.echo(f"Note: {note}", err=True)
-    requests = list(_requests(names, flags, options))
+    requests = list(make_requests(names, flags, options))
     addresses = [f"sqlite:{options['store']}", *options["publish"], *flags.publish]
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
@@ -114,100 +120,16 @@ def run(arguments: tuple[str, ...], **options: Any) -> None:
         raise click.exceptions.Exit(WRONG_USAGE if wrong else FAILED)
 
 
-def _split(arguments: Sequence[str], folders: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names, which come first or are known, and the flags with their values."""
-    from runinference.benchmarks.catalog import find_benchmarks
-
-    known = find_benchmarks(folders)
-    first_flag = next((at for at, text in enumerate(arguments) if text.startswith("-")), len(arguments))
-    names, rest = list(arguments[:first_flag]), list[str]()
-    for text in arguments[first_flag:]:
-        (names if text == "all" or text.partition(":")[0] in known else rest).append(text)
-    return names, rest
+def _own_flags() -> list[str]:
+    return [name for parameter in run.params for name in parameter.opts if name.startswith("--")]
 
 
-def _requests(names: Sequence[str], flags: Flags, options: dict[str, Any]) -> Iterator[Request]:
-    from runinference.benchmarks.catalog import find_benchmark, find_benchmarks
+def _check_output(path: str | None) -> None:
+    """Before hours are spent on what cannot be written."""
     from runinference.errors import ConfigurationError
 
-    if not names:
-        raise ConfigurationError("Say which benchmark to run, or all; `runinference bench list` shows them")
-    if "all" in names:
-        if len(names) > 1:
-            raise ConfigurationError("all is every benchmark; leave the other names out")
-        # What needs a handler or data of the user's is none of the standard ones.
-        names = [name for name, each in find_benchmarks(options["cases"]).items() if not each.missing and each.standard]
-    for name in names:
-        name, _, model = name.partition(":")
-        benchmark = find_benchmark(name, options["cases"])
-        if benchmark.missing is not None:
-            raise ConfigurationError(f"{name} cannot run yet: {benchmark.missing}")
-        yield _request(benchmark, model or flags.settings.get("model", ""), flags, options)
-
-
-def _request(benchmark: type[Benchmark], model: str, flags: Flags, options: dict[str, Any]) -> Request:
-    from runinference.benchmarks.cost.pricing import Pricing
-    from runinference.benchmarks.run import Request
-    from runinference.benchmarks.settings import Settings
-
-    smoke = options["smoke"]
-    settings = Settings(
-        examples=options["examples"] or (benchmark.smoke_examples if smoke else benchmark.default_examples),
-        model=_model(benchmark, model, smoke),
-        pipeline_options=flags.pipeline_options,
-    )
-    given = {
-        "weights": options["weights"],
-        "input": options["input_"],
-        "handler": options["handler"],
-        "device": {"gpu": "cuda", None: None}.get(options["device"], options["device"]),
-    }
-    others = {name: value for name, value in flags.settings.items() if name != "model"}
-    settings = replace(settings, **others | {name: value for name, value in given.items() if value is not None})
-    elsewhere = bool(flags.pipeline_options)
-    pricing = Pricing.of(options["machine_type"], options["gpu"], options["prices"], settings.device)
-    return Request(
-        benchmark,
-        settings,
-        engines=_engines(benchmark, options["engines"], elsewhere=elsewhere),
-        # A job elsewhere takes minutes and costs money; its answers stay there, so that none are compared.
-        repeat=options["repeat"] or (1 if smoke or elsewhere else 5),
-        warm_up=not elsewhere,
-        folders=options["cases"],
-        machine=options["machine"],
-        timeout_s=flags.timeout_s,
-        cost=pricing.cost,
-        options=pricing.about(),
-    )
-
-
-def _model(benchmark: type[Benchmark], model: str, smoke: bool) -> str:
-    from runinference.errors import ConfigurationError, closest
-
-    if not model:
-        return "tiny" if smoke and "tiny" in benchmark.models else benchmark.models[0]
-    if model not in benchmark.models:
-        raise ConfigurationError(
-            f"{benchmark.name} has no model {model!r}.{closest(model, benchmark.models)} "
-            f"It has {', '.join(benchmark.models)}"
-        )
-    return model
-
-
-def _engines(benchmark: type[Benchmark], chosen: Sequence[str], *, elsewhere: bool) -> list[str]:
-    from runinference.errors import ConfigurationError, closest
-
-    if not chosen:
-        return ["beam"] if elsewhere else [benchmark.engines[0]]
-    if "all" in chosen:
-        return list(benchmark.engines)
-    for engine in chosen:
-        if engine not in benchmark.engines:
-            raise ConfigurationError(
-                f"{benchmark.name} does not run on {engine!r}.{closest(engine, benchmark.engines)} "
-                f"It runs on {', '.join(benchmark.engines)}"
-            )
-    return list(dict.fromkeys(chosen))
+    if path is not None and not Path(path).resolve().parent.is_dir():
+        raise ConfigurationError(f"The results cannot be written to {path}: there is no such folder on this machine")
 
 
 def _print(outcome: Outcome, *, quiet: bool) -> None:
