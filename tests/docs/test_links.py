@@ -6,10 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import runinference
+from runinference import report
+from runinference.metrics import sinks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,10 +46,11 @@ def test_every_page_is_in_the_menu() -> None:
     assert [page.name for page in (ROOT / "docs").glob("*.md") if f" {page.name}\n" not in menu] == []
 
 
-def test_every_public_name_is_in_the_reference() -> None:
+@pytest.mark.parametrize("module", [runinference, sinks, report], ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
     reference = (ROOT / "docs" / "api.md").read_text("utf-8")
     documented = set(re.findall(r"^#* *::: runinference\.(?:\w+\.)*(\w+)$", reference, re.MULTILINE))
-    assert set(runinference.__all__) - {"__version__"} - documented == set()
+    assert set(module.__all__) - {"__version__"} - documented == set()
 
 
 def test_explained_errors_are_raised_by_the_code() -> None:

@@ -7,6 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from runinference.metrics import Metrics
 from runinference.metrics.measurement import Measurement, RunInfo
@@ -24,6 +27,7 @@ class Server:
         self.up = threading.Event()
         self.up.set()
         self.refuses = set()
+        self.chokes_on = set()
         self.taken = []
         self.tried = threading.Event()
         self.closed = False
@@ -34,6 +38,8 @@ class Server:
             raise Unavailable("server: connection refused")
         if measurement.values["a"] in self.refuses:
             raise Rejected("server: no such field")
+        if measurement.values["a"] in self.chokes_on:
+            "\udcff".encode()
         self.taken.append(measurement.values["a"])
 
     def close(self):
@@ -110,6 +116,19 @@ def test_a_measurement_that_is_refused_does_not_hold_up_the_others(tmp_path):
     assert (delivery.lost, delivery.problem) == (1, "server: no such field; this measurement is lost")
 
 
+def test_a_measurement_that_a_destination_chokes_on_does_not_hold_up_the_others(tmp_path):
+    server = Server()
+    server.chokes_on = {2.0}
+    publisher = Publisher([server], tmp_path)
+    for value in range(5):
+        publisher.publish(measurement(value))
+    (delivery,) = publisher.close()
+    assert server.taken == [0, 1, 3, 4]
+    assert delivery.lost == 1
+    assert "server: 'utf-8' codec can't encode" in delivery.problem
+    assert delivery.problem.endswith("this measurement is lost")
+
+
 def test_one_destination_does_not_hold_up_another(tmp_path):
     down, up = Server(), Server()
     down.up.clear()
@@ -145,6 +164,42 @@ def test_without_room_on_disk_measurements_are_still_delivered(tmp_path):
     assert "cannot be kept on disk: Not a directory" in delivery.problem
 
 
+def test_in_memory_too_the_oldest_go_when_there_are_too_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("runinference.metrics.publisher._MOST_IN_MEMORY", 3)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    server = Server()
+    server.up.clear()
+    publisher = Publisher([server], blocked)
+    for value in range(5):
+        publisher.publish(measurement(value))
+    server.up.set()
+    (delivery,) = publisher.close(30)
+    assert server.taken == [2, 3, 4]
+    assert (delivery.written, delivery.lost) == (3, 2)
+
+
+def test_it_says_whom_it_waits_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("runinference.metrics.publisher._QUIET_S", 0.01)
+    server, hang = Server(), threading.Event()
+    server.write = lambda measurement: hang.wait(30)
+    publisher = Publisher([server], tmp_path)
+    publisher.publish(measurement(1))
+    # The server works again as soon as somebody says that it is waited for.
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: (caplog.records.append(record), hang.set()))
+    (delivery,) = publisher.close(60)
+    (record,) = caplog.records
+    assert record.getMessage() == "Waiting up to 60 s more for server to take the metrics"
+    assert (delivery.written, delivery.kept) == (1, 0)
+
+
+def test_without_anything_to_wait_for_it_says_nothing(tmp_path, caplog):
+    publisher = Publisher([Server()], tmp_path)
+    publisher.publish(measurement(1))
+    publisher.close()
+    assert caplog.records == []
+
+
 def test_a_full_spool_lets_the_oldest_go_and_counts_them(tmp_path):
     spool = Spool(tmp_path, "server", most_bytes=3 * len(measurement(0).to_json()) + 50)
     for value in range(10):
@@ -159,6 +214,59 @@ def test_the_order_is_kept_when_the_clock_goes_backwards(tmp_path, monkeypatch):
         monkeypatch.setattr(time, "time_ns", lambda now=now: now)
         spool.put(measurement(value))
     assert [each.values["a"] for _, each in spool] == [0, 1, 2, 3]
+
+
+def test_the_order_is_kept_when_the_clock_goes_backwards_between_two_runs(tmp_path, monkeypatch):
+    most_bytes = 3 * len(measurement(0).to_json()) + 50
+    for value, now in enumerate([3000, 2000, 1000, 5]):
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+        Spool(tmp_path, "server", most_bytes).put(measurement(value))
+    assert [each.values["a"] for _, each in Spool(tmp_path, "server")] == [1, 2, 3]
+
+
+def test_what_one_process_delivers_no_other_delivers(tmp_path):
+    pytest.importorskip("fcntl")
+    one, other = Spool(tmp_path, "server"), Spool(tmp_path, "server")
+    one.put(measurement(1))
+    delivering = iter(one)
+    path, _ = next(delivering)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(lambda: list(other))
+        with pytest.raises(TimeoutError):
+            waiting.result(0.05)
+        one.remove(path)
+        delivering.close()
+        assert waiting.result(20) == []
+
+
+def test_what_one_process_could_not_deliver_another_does(tmp_path):
+    one, other = Spool(tmp_path, "server"), Spool(tmp_path, "server")
+    one.put(measurement(1))
+    delivering = iter(one)
+    next(delivering)
+    delivering.close()
+    assert [each.values["a"] for _, each in other] == [1]
+
+
+def test_two_publishers_to_one_destination_deliver_each_measurement_once(tmp_path):
+    servers = [Server(), Server()]
+    publishers = [Publisher([server], tmp_path) for server in servers]
+    for value in range(100):
+        publishers[value % 2].publish(measurement(value))
+    deliveries = [delivery for publisher in publishers for delivery in publisher.close(30)]
+    assert sorted(servers[0].taken + servers[1].taken) == list(range(100))
+    assert [(delivery.kept, delivery.problem) for delivery in deliveries] == [(0, None)] * 2
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_after_a_while(tmp_path):
+    Spool(tmp_path, "server").put(measurement(0))
+    ((path, _),) = Spool(tmp_path, "server")
+    old, new = path.with_name("1.tmp"), path.with_name("2.tmp")
+    for unfinished in (old, new):
+        unfinished.write_text("{")
+    os.utime(old, (0, 0))
+    Spool(tmp_path, "server").put(measurement(1))
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_file_that_holds_something_else_is_removed(tmp_path):

@@ -1,8 +1,12 @@
-"""The page in a real browser: nothing is loaded, nothing complained of, nothing too wide. Leaves pictures behind."""
+"""The page in a real browser: nothing is loaded, nothing complained of, nothing too wide.
+
+Pictures of it stay in `build/screenshots`, or in the folder that `RUNINFERENCE_SCREENSHOTS` names.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +23,9 @@ from runinference.testing.fakes import CountingHandler, FailingHandler
 from .conftest import Elements, curve, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = Path(os.environ.get("RUNINFERENCE_SCREENSHOTS") or ROOT / "build" / "screenshots")
+WINDOWS = {"phone": (390, 844), "desktop": (1400, 1000)}
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"),
     # The browser itself is not to ask anybody for anything.
@@ -110,19 +116,20 @@ def test_it_is_no_wider_than_the_window(written):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 1000)])
-def test_it_looks_as_the_reader_likes_it(written, width, height, scheme):
+@pytest.mark.parametrize("window", WINDOWS)
+def test_it_looks_as_the_reader_likes_it(written, window, scheme):
+    width, height = WINDOWS[window]
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    picture = SCREENSHOTS / f"report-{written.stem}-{width}x{height}-{scheme}.png"
+    picture = SCREENSHOTS / f"report-{written.stem}-{window}-{scheme}.png"
     picture.unlink(missing_ok=True)
-    # A window has a least width, so that a phone is a frame in it.
+    # A window has a least width, so that a phone is a frame in it, and a part of its height is not the page's.
     frame = f"width: {width}px; height: {height}px; border: 0; display: block"
     shown = written.with_name("shown.html")
     shown.write_text(f'<body style="margin: 0"><iframe src="{written.name}" style="{frame}"></iframe>')
     settings = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"
-    browse(shown, settings, f"--window-size={max(width, 500)},{height}", f"--screenshot={picture}")
-    pixels = imread(picture)[:, :width, :3]
+    browse(shown, settings, f"--window-size={max(width, 500)},{height + 200}", f"--screenshot={picture}")
+    pixels = imread(picture)[:height, :width, :3]
     imsave(picture, pixels)
-    corner = pixels[2, 2].mean()
-    assert corner > 0.9 if scheme == "light" else corner < 0.1
+    corners = pixels[[2, -2], 2].mean(axis=1)
+    assert all(corners > 0.9 if scheme == "light" else corners < 0.1)
     assert pixels.shape[:2] == (height, width)

@@ -75,7 +75,7 @@ def write_results(path: str | Path, runs: Sequence[Run], about: dict[str, Any] |
     document = {"machine": machine, **(about or {}), "runs": [run.to_dict() for run in runs]}
     unfinished = Path(f"{path}.tmp-{os.getpid()}")
     try:
-        unfinished.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         os.replace(unfinished, path)
     except OSError as error:
         raise DataError(f"The results cannot be written to {path}: {error.strerror}") from error

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,7 +88,7 @@ def read_runs(path: str | Path) -> list[Run]:
 
 def _from_results(path: Path) -> list[Run]:
     document = json.loads(path.read_text(encoding="utf-8"))
-    return [Run(_info(run["run"]), run["samples"], run.get("texts", {})) for run in document["runs"]]
+    return [Run(RunInfo.from_dict(run["run"]), run["samples"], run.get("texts", {})) for run in document["runs"]]
 
 
 def _from_database(path: Path) -> list[Run]:
@@ -108,11 +108,6 @@ def _from_database(path: Path) -> list[Run]:
             texts.setdefault(test_id, {})[metric] = value
     for info in infos:
         info["versions"], info["options"] = json.loads(info["versions"]), json.loads(info["options"])
-    return [Run(_info(info), samples.get(info["test_id"], {}), texts.get(info["test_id"], {})) for info in infos]
-
-
-def _info(values: Mapping[str, Any]) -> RunInfo:
-    """What another version wrote may have more, or lack what is not told of a run of long ago."""
-    known = {name.name for name in fields(RunInfo)}
-    unknown: dict[str, Any] = {"processor": "", "memory_bytes": None, "state": "done", "commit": None, "job_id": None}
-    return RunInfo(**unknown | {name: value for name, value in values.items() if name in known})
+    return [
+        Run(RunInfo.from_dict(info), samples.get(info["test_id"], {}), texts.get(info["test_id"], {})) for info in infos
+    ]

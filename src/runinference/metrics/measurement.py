@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import platform
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Self
 
+from runinference.metrics.json_values import as_json_values, encodable, finite_numbers
 from runinference.metrics.machine import cores, memory_bytes, processor
 from runinference.metrics.snapshot import MetricsSnapshot
 
@@ -82,6 +82,24 @@ class RunInfo:
     job_id: str | None = None
     state: State = "done"
 
+    def __post_init__(self) -> None:
+        for name in ("name", "engine", "host", "device", "processor"):
+            object.__setattr__(self, name, encodable(getattr(self, name)))
+        object.__setattr__(self, "options", as_json_values(self.options))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `dataclasses.asdict` made of one, of this version or another.
+
+        What a later version has besides is left out; what an earlier one did not tell is taken as not known.
+
+        Raises:
+            TypeError: It has not even a name.
+        """
+        known = {each.name for each in fields(cls)}
+        untold: dict[str, Any] = {"processor": "", "memory_bytes": None, "commit": None, "job_id": None}
+        return cls(**untold | {name: value for name, value in values.items() if name in known})
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -90,7 +108,7 @@ class Measurement:
     Attributes:
         run: What was measured.
         timestamp: When, in seconds since 1970.
-        values: The value of each metric; only finite numbers.
+        values: The value of each metric. What is not a finite number is left out.
         texts: Metrics that are words, such as why batches have the size that they have.
     """
 
@@ -99,11 +117,16 @@ class Measurement:
     values: Mapping[str, float]
     texts: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", dict(finite_numbers(self.values)))
+        texts = {encodable(name): encodable(text) for name, text in self.texts.items()}
+        object.__setattr__(self, "texts", texts)
+
     @classmethod
     def of(
         cls, run: RunInfo, metrics: MetricsSnapshot | Mapping[str, float | str], timestamp: float | None = None
     ) -> Self:
-        """The measurement of a run; what is not a finite number is left out.
+        """The measurement of a run.
 
         Args:
             run: The run.
@@ -112,13 +135,12 @@ class Measurement:
         """
         flat = metrics.to_dict() if isinstance(metrics, MetricsSnapshot) else metrics
         texts = {name: value for name, value in flat.items() if isinstance(value, str)}
-        numbers = {name: value for name, value in flat.items() if not isinstance(value, str)}
-        values = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        values = {name: value for name, value in flat.items() if not isinstance(value, str)}
         return cls(run, time.time() if timestamp is None else timestamp, values, texts)
 
     def to_json(self) -> str:
         """As one line of JSON."""
-        return json.dumps(asdict(self), default=str)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -129,7 +151,7 @@ class Measurement:
         """
         try:
             content = json.loads(text)
-            return cls(RunInfo(**content.pop("run")), **content)
+            return cls(RunInfo.from_dict(content.pop("run")), **content)
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"This is no measurement: {error}") from error
 

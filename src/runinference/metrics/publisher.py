@@ -19,7 +19,11 @@ _logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
-_PATIENCE_S = 10.0
+_PATIENCE_S = 5.0
+_QUIET_S = 1.0
+_MOST_IN_MEMORY = 1000
+# Of what a measurement holds, such as a name that is no text: no later time makes it better.
+_UNFIT = (OverflowError, TypeError, UnicodeError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Publisher:
             route.put(measurement)
 
     def close(self, patience_s: float = _PATIENCE_S) -> list[Delivery]:
-        """Waits until all destinations have taken all, at most for so many seconds each, and says what became of it."""
+        """Waits until all destinations have taken all, at most for so many seconds, and says what became of it."""
         for route in self._routes:
             route.end(time.monotonic() + patience_s)
         return [route.result() for route in self._routes]
@@ -84,18 +88,24 @@ class _Route:
         self._unspooled: list[Measurement] = []
         self._news = True  # What earlier runs have left.
         self._until: float | None = None
+        self._finished = False
         self._written = self._lost = 0
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="runinference-publish", daemon=True)
         self._thread.start()
 
     def put(self, measurement: Measurement) -> None:
+        unspooled = []
         try:
             self._spool.put(measurement)
         except OSError as error:
-            self._note(f"{self._sink.name}: measurements cannot be kept on disk: {error.strerror}")
-            self._unspooled.append(measurement)
+            self._note(f"{self._sink.name}: measurements cannot be kept on disk: {error.strerror or error}")
+            unspooled = [measurement]
         with self._changed:
+            self._unspooled += unspooled
+            if len(self._unspooled) > _MOST_IN_MEMORY:
+                del self._unspooled[0]
+                self._lost += 1
             self._news = True
             self._changed.notify()
 
@@ -106,9 +116,16 @@ class _Route:
 
     def result(self) -> Delivery:
         assert self._until is not None
-        self._thread.join(max(0.0, self._until - time.monotonic()) + 1.0)
+        left = max(0.0, self._until - time.monotonic())
+        self._thread.join(min(left, _QUIET_S))
+        if left > _QUIET_S and self._thread.is_alive():
+            _logger.warning("Waiting up to %.0f s more for %s to take the metrics", left - _QUIET_S, self._sink.name)
+            self._thread.join(left - _QUIET_S)
+        self._thread.join(1.0)
         lost = self._lost + self._spool.dropped + len(self._unspooled)
-        return Delivery(self._sink.name, self._written, len(self._spool), lost, self._problem)
+        # What is there now although all was delivered is another process's.
+        kept = 0 if self._finished else len(self._spool)
+        return Delivery(self._sink.name, self._written, kept, lost, self._problem)
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_S
@@ -119,6 +136,7 @@ class _Route:
             if self._deliver():
                 pause = _FIRST_PAUSE_S
                 if self._until is not None and not self._news:
+                    self._finished = True
                     break
                 continue
             now = time.monotonic()
@@ -138,25 +156,38 @@ class _Route:
                 return False
             self._spool.remove(path)
         while self._unspooled:
-            if not self._write(self._unspooled[0]):
+            measurement = self._unspooled[0]
+            if not self._write(measurement):
                 return False
-            del self._unspooled[0]
+            with self._changed:
+                if self._unspooled and self._unspooled[0] is measurement:
+                    del self._unspooled[0]
         return True
 
     def _write(self, measurement: Measurement) -> bool:
         try:
             self._sink.write(measurement)
         except Rejected as error:
-            self._note(f"{error}; this measurement is lost")
-            self._lost += 1
+            self._lose(f"{error}; this measurement is lost")
+        except _UNFIT as error:
+            self._lose(f"{self._sink.name}: {_described(error)}; this measurement is lost")
         except Exception as error:
-            self._note(f"{error}" if str(error) else qualified_name(type(error)))
+            self._note(_described(error))
             return False
         else:
             self._written += 1
         return True
 
+    def _lose(self, problem: str) -> None:
+        self._note(problem)
+        with self._changed:
+            self._lost += 1
+
     def _note(self, problem: str) -> None:
         if self._problem is None:
             _logger.warning("Metrics could not be published at once: %s", problem)
         self._problem = problem
+
+
+def _described(error: Exception) -> str:
+    return str(error) or qualified_name(type(error))

@@ -12,7 +12,8 @@ ODD_NAMES = {
     "comma,equals=": 2.0,
     "quotes\"and'ticks": 3.0,
     "back\\slash": 4.0,
-    "grüße-数": 5.0,
+    "grüße-数 🙂": 5.0,
+    "# no comment": 8.0,
     "key-inference_batch_latency_micro_secs_MEAN": 6.5,
 }
 
@@ -44,8 +45,14 @@ class SinkContract:
         sink.write(self.measurement({name: ODD_NAMES[name]}))
         assert [(metric, value) for _, metric, value in stored()] == [(name, ODD_NAMES[name])]
 
-    def test_odd_names_of_runs_do_no_harm(self, sink, stored):
-        sink.write(self.measurement({"a": 1.0}, name="a, \"b\"='c'; DROP TABLE runs", host="host name", device="gpu:0"))
+    def test_a_line_break_in_a_name_ends_nothing(self, sink, stored):
+        """Not every destination can hold one."""
+        sink.write(self.measurement({"two\nlines\r\n\tand a tab": 1.0, "a": 2.0}))
+        assert sorted(value for *_, value in stored()) == [1.0, 2.0]
+
+    @pytest.mark.parametrize("name", ["a, \"b\"='c'; DROP TABLE runs", "two\nlines", "C:\\models\\", "模型 🙂"])
+    def test_odd_names_of_runs_do_no_harm(self, sink, stored, name):
+        sink.write(self.measurement({"a": 1.0}, name=name, host="host name", device="gpu:0"))
         assert [(metric, value) for _, metric, value in stored()] == [("a", 1.0)]
 
     def test_writing_it_again_changes_nothing(self, sink, stored):

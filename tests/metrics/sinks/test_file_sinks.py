@@ -51,6 +51,12 @@ class TestSqlite(SinkContract):
         sink.write(Measurement(replace(run, state="done"), 6.0, {"a": 1.0}))
         assert query(path, "SELECT test_id, state FROM runs") == [(run.test_id, "done")]
 
+    def test_that_a_run_began_may_arrive_after_its_end(self, sink, path):
+        run = RunInfo(name="mine")
+        sink.write(Measurement(run, 6.0, {"a": 1.0}))
+        sink.write(Measurement(replace(run, state="running"), 5.0, {}))
+        assert query(path, "SELECT test_id, state FROM runs") == [(run.test_id, "done")]
+
     def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(self, sink, path):
         sink.write(Measurement(RunInfo(name="later"), 5.0, {}))
         query(path, "ALTER TABLE runs DROP COLUMN state")
@@ -69,12 +75,13 @@ class TestSqlite(SinkContract):
 
     def test_two_jobs_at_once_lose_nothing(self, path):
         context = multiprocessing.get_context("spawn")
-        jobs = [context.Process(target=write_many, args=(f"sqlite:{path}", 50)) for _ in range(2)]
+        jobs = [context.Process(target=write_many, args=(f"sqlite:{path}", 200)) for _ in range(2)]
         for job in jobs:
             job.start()
         for job in jobs:
             job.join(60)
-        assert query(path, "SELECT count(*), count(DISTINCT test_id) FROM metrics") == [(100, 100)]
+        assert [job.exitcode for job in jobs] == [0, 0]
+        assert query(path, "SELECT count(*), count(DISTINCT test_id) FROM metrics") == [(400, 400)]
 
 
 class TestJsonLines(SinkContract):
@@ -94,10 +101,29 @@ class TestJsonLines(SinkContract):
     def timestamps(self, path):
         return lambda: {line["timestamp"] for line in lines(path)}
 
-    def test_half_a_line_of_somebody_who_was_killed_spoils_no_other(self, sink, path):
-        path.write_text('{"run": {"na')
-        sink.write(Measurement(RunInfo(name="x"), 0.0, {"a": 1.0}))
-        assert json.loads(path.read_text().splitlines()[1])["values"] == {"a": 1.0}
+    @pytest.mark.parametrize("left", ["{", '{"run": {"na', '{"run": {"name": "x", "test_id": "' + "0" * 200_000])
+    def test_what_somebody_who_was_killed_has_written_of_a_line_is_taken_away(self, sink, path, left):
+        sink.write(measurement(1.0))
+        with path.open("a") as file:
+            file.write(left)
+        sink.write(measurement(2.0))
+        assert [line["values"] for line in lines(path)] == [{"a": 1.0}, {"a": 2.0}]
+
+    def test_a_last_line_of_somebody_else_stays(self, sink, path):
+        path.write_text("my notes\nto be kept")
+        sink.write(measurement(1.0))
+        first, second, third = path.read_text().splitlines()
+        assert (first, second, json.loads(third)["values"]) == ("my notes", "to be kept", {"a": 1.0})
+
+    def test_two_jobs_at_once_write_whole_lines(self, path):
+        context = multiprocessing.get_context("spawn")
+        jobs = [context.Process(target=write_many, args=(f"jsonl:{path}", 300)) for _ in range(2)]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join(60)
+        assert [job.exitcode for job in jobs] == [0, 0]
+        assert len({line["run"]["test_id"] for line in lines(path)}) == len(lines(path)) == 600
 
     def test_a_file_that_cannot_be_written_is_tried_again_later(self, tmp_path):
         with pytest.raises(Unavailable, match="Is a directory"):
@@ -117,6 +143,10 @@ class TestJsonLines(SinkContract):
 def test_an_address_that_cannot_work_is_refused(address, message):
     with pytest.raises(ConfigurationError, match=message):
         open_sink(address)
+
+
+def measurement(value):
+    return Measurement(RunInfo(name="x", commit=None), 0.0, {"a": value})
 
 
 def query(path, sql):

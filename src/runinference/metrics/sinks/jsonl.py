@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import RawIOBase
+from io import FileIO
 from typing import Self
 
+from runinference.metrics.locked import locked
 from runinference.metrics.measurement import Measurement
 from runinference.metrics.sinks.folder import check_folder
 from runinference.metrics.sinks.sink import Unavailable
 
-try:
-    import fcntl
-except ImportError:  # On Windows.
-    fcntl = None  # type: ignore[assignment]
+_START = b'{"run": {"'
+_CHUNK = 2**16
 
 
 class JsonLinesSink:
     """Appends each measurement to a file as a line.
 
-    Several processes may write to one file. A measurement that was written already is written again only where another
-    came between: its `test_id` and `timestamp` tell.
+    Several processes may write to one file. What a process that was killed has written of a line is taken away with the
+    next one. A measurement that was written already is written again only where another came between: its `test_id` and
+    `timestamp` tell.
 
     Args:
         path: The file; it is made where there is none.
@@ -51,7 +49,8 @@ class JsonLinesSink:
         """
         line = f"{measurement.to_json()}\n".encode()
         try:
-            with open(self._path, "ab+", buffering=0) as file, _only_one(file):
+            with open(self._path, "ab+", buffering=0) as file, locked(file):
+                _cut_torn_line(file)
                 size = file.seek(0, os.SEEK_END)
                 if not _ends_with(file, size, line):
                     _write(file, size, line)
@@ -62,28 +61,39 @@ class JsonLinesSink:
         """Nothing is open between two measurements."""
 
 
-@contextmanager
-def _only_one(file: RawIOBase) -> Iterator[None]:
-    """Holds off other threads and processes, where the system has locks of files."""
-    if fcntl is None:
-        yield
+def _cut_torn_line(file: FileIO) -> None:
+    """Takes away what is left of a measurement whose writer was killed; nothing else is touched."""
+    size = file.seek(0, os.SEEK_END)
+    if not size or _ends_with(file, size, b"\n"):
         return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    start = _start_of_last_line(file, size)
+    file.seek(start)
+    if _START.startswith(file.read(len(_START))):
+        file.truncate(start)
 
 
-def _ends_with(file: RawIOBase, size: int, end: bytes) -> bool:
+def _start_of_last_line(file: FileIO, size: int) -> int:
+    end = size
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _ends_with(file: FileIO, size: int, end: bytes) -> bool:
     if size < len(end):
         return False
     file.seek(size - len(end))
     return file.read(len(end)) == end
 
 
-def _write(file: RawIOBase, size: int, line: bytes) -> None:
+def _write(file: FileIO, size: int, line: bytes) -> None:
     if size and not _ends_with(file, size, b"\n"):
-        line = b"\n" + line  # Somebody was killed in the middle of a line.
+        line = b"\n" + line  # The last line of somebody else.
     if file.write(line) != len(line):
+        file.truncate(size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

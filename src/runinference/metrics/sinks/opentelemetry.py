@@ -210,7 +210,7 @@ def _describe(run: RunInfo) -> Mapping[str, Any]:
         "run.cores": run.cores,
         "run.commit": run.commit,
         "run.job_id": run.job_id,
-        "run.options": json.dumps(dict(run.options), default=str),
+        "run.options": json.dumps(run.options),
         **{f"run.versions.{package}": version for package, version in run.versions.items()},
     }
     return {name: value for name, value in known.items() if value is not None}

@@ -53,8 +53,14 @@ _LATER_COLUMNS = {
     "state": "TEXT NOT NULL DEFAULT 'done'",
 }
 _COLUMNS = [column.name for column in fields(RunInfo)]
-_INSERT_RUN = "INSERT OR REPLACE INTO runs ({}) VALUES ({})".format(
-    ", ".join(f'"{name}"' for name in _COLUMNS), ", ".join(f":{name}" for name in _COLUMNS)
+_INSERT_RUN = """
+    INSERT INTO runs ({names}) VALUES ({values})
+    ON CONFLICT (test_id) DO UPDATE SET {changes}
+    WHERE runs.state = 'running' OR excluded.state <> 'running'  -- That it began may arrive after its end.
+""".format(
+    names=", ".join(f'"{name}"' for name in _COLUMNS),
+    values=", ".join(f":{name}" for name in _COLUMNS),
+    changes=", ".join(f'"{name}" = excluded."{name}"' for name in _COLUMNS),
 )
 
 
@@ -92,7 +98,7 @@ class SqliteSink:
         run, when = measurement.run, measurement.timestamp
         row = vars(run) | {
             "versions": json.dumps(dict(run.versions)),
-            "options": json.dumps(dict(run.options), default=str),
+            "options": json.dumps(run.options),
         }
         values = [(run.test_id, when, name, value, run.job_id) for name, value in measurement.values.items()]
         texts = [(run.test_id, when, name, text) for name, text in measurement.texts.items()]
