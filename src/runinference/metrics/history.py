@@ -49,8 +49,13 @@ class Run:
 
     @property
     def machine(self) -> tuple[str, str, int, int | None]:
-        """Where it ran: host, processor, cores and bytes of memory. Runs that differ in it are not comparable."""
-        return self.info.host, self.info.processor, self.info.cores, self.info.memory_bytes
+        """Where it ran: host, processor, cores and bytes of memory. Runs that differ in it are not comparable.
+
+        Memory is in whole GiB: a kernel that was renewed tells some MB more or less.
+        """
+        memory = self.info.memory_bytes
+        whole = None if memory is None else round(memory / 2**30) * 2**30
+        return self.info.host, self.info.processor, self.info.cores, whole
 
     def value(self, metric: str) -> float | None:
         """The median of a metric; `None` where it was not measured."""
