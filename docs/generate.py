@@ -17,9 +17,11 @@ import click
 
 from runinference import errors
 from runinference.benchmarks.flags import FLAGS
+from runinference.benchmarks.markdown import machine_line, results_table
 from runinference.cli.app import app
 from runinference.handlers.pytorch.options import Precision, TorchOptions
 from runinference.metrics import METRICS
+from runinference.metrics.history import read_runs
 from runinference.metrics.measures import MEASURES
 from runinference.options import HandlerOptions
 
@@ -70,6 +72,13 @@ def metric_table() -> str:
     return "\n".join(parts)
 
 
+def measured_table() -> str:
+    """The last results of the benchmarks, beside Beam's."""
+    folder = max((ROOT / "benchmarks" / "results").glob("suite-*"))
+    runs = [run for path in sorted(folder.glob("*.json")) for run in read_runs(path)]
+    return f"{results_table(runs)}\n{machine_line(runs)}. Every sample is in `{folder.relative_to(ROOT).as_posix()}`.\n"
+
+
 def measure_table() -> str:
     """What benchmarks measure beyond the metrics of the engine."""
     rows = [(f"`{each.name}`", each.unit, each.better or "neither", each.help) for each in MEASURES.values()]
@@ -104,6 +113,7 @@ PARTS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "benchmark-flags": benchmark_flag_table,
         "commands": command_help,
         "errors": error_tree,
+        "measured": measured_table,
         "measures": measure_table,
         "metrics": metric_table,
         "options": options_table,

@@ -262,6 +262,25 @@ def test_a_file_without_runs_is_an_error_that_says_what_it_should_be(tmp_path, c
         read_runs(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("run", "started", "yesterday", "started cannot be 'yesterday'"),
+        ("run", "versions", [1], "versions cannot be"),
+        ("run", "cores", None, "cores cannot be None"),
+        ("samples", "JobRuntimeSeconds", ["fast"], "could not convert string to float"),
+        ("samples", "JobRuntimeSeconds", 3, "not iterable"),
+    ],
+)
+def test_a_run_with_values_of_other_types_is_refused(tmp_path, part, name, value, message):
+    info = {"name": "x", "test_id": "1", "started": 1.0, "cores": 2, "versions": {}, "options": {}}
+    run = {"run": info, "samples": {"JobRuntimeSeconds": [1.0]}}
+    run[part][name] = value
+    (tmp_path / "results.json").write_text(json.dumps({"runs": [run]}))
+    with pytest.raises(DataError, match=message):
+        read_runs(tmp_path / "results.json")
+
+
 def test_runs_of_other_versions_are_read_with_what_they_have(folder, tmp_path):
     write_results(tmp_path / "results.json", run(request_of(folder, repeat=1)))
     document = json.loads((tmp_path / "results.json").read_text())
@@ -274,7 +293,7 @@ def test_runs_of_other_versions_are_read_with_what_they_have(folder, tmp_path):
 
 
 def test_without_a_warm_up_the_first_pass_is_measured_and_no_answers_are_compared(folder):
-    embedded, loop = run(request_of(folder, "differs", repeat=1, warm_up=False))
+    _, loop = run(request_of(folder, "differs", repeat=1, warm_up=False))
     assert (folder / "turns").read_text().split() == ["embedded", "loop"]
     assert "answers_equal" not in loop.samples
     assert "runinference" in loop.info.versions

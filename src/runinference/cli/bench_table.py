@@ -42,12 +42,16 @@ def _row(run: Run) -> tuple[str, ...]:
         run.info.engine,
         human(median(seconds), "s"),
         f"{human(min(seconds), 's')}–{human(max(seconds), 's')}",
-        "–" if rate is None else f"{rate:,.4g}",
+        "–" if rate is None else _rate(rate),
         _shown(run, _LATENCY, "µs"),
         _shown(run, _LOAD, "ms"),
         _shown(run, "peak_memory_bytes", "bytes"),
         "–" if cost is None else f"${cost:,.3g}",
     )
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _shown(run: Run, metric: str, unit: str) -> str:

@@ -93,7 +93,13 @@ def read_runs(path: str | Path) -> list[Run]:
 
 def _from_results(path: Path) -> list[Run]:
     document = json.loads(path.read_text(encoding="utf-8"))
-    return [Run(RunInfo.from_dict(run["run"]), run["samples"], run.get("texts", {})) for run in document["runs"]]
+    return [
+        Run(RunInfo.from_dict(run["run"]), _numbers(run["samples"]), run.get("texts", {})) for run in document["runs"]
+    ]
+
+
+def _numbers(samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {metric: [float(value) for value in values] for metric, values in samples.items()}
 
 
 def _from_database(path: Path) -> list[Run]:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
+from types import NoneType
 from typing import Any, Literal, Self
 
 from runinference.metrics.json_values import as_json_values, encodable, finite_numbers
@@ -31,6 +32,14 @@ _PACKAGES = (
     "vllm",
     "xgboost",
 )
+_KINDS: dict[str, Any] = {
+    "test_id": str,
+    "started": (int, float),
+    "cores": int,
+    "memory_bytes": (int, NoneType),
+    "versions": Mapping,
+    "options": Mapping,
+}
 State = Literal["running", "done", "failed"]
 
 _MODULES = {"apache-beam": "apache_beam", "scikit-learn": "sklearn"}
@@ -94,11 +103,15 @@ class RunInfo:
         What a later version has besides is left out; what an earlier one did not tell is taken as not known.
 
         Raises:
-            TypeError: It has not even a name.
+            TypeError: It has not even a name, or a value is of another type.
         """
         known = {each.name for each in fields(cls)}
         untold: dict[str, Any] = {"processor": "", "memory_bytes": None, "commit": None, "job_id": None}
-        return cls(**untold | {name: value for name, value in values.items() if name in known})
+        info = cls(**untold | {name: value for name, value in values.items() if name in known})
+        for name, kinds in _KINDS.items():
+            if not isinstance(getattr(info, name), kinds):
+                raise TypeError(f"{name} cannot be {getattr(info, name)!r}")
+        return info
 
 
 @dataclass(frozen=True)
