@@ -8,6 +8,11 @@ _NEEDS = {
     "beam": ["apache_beam", "joblib", "pandas", "psutil", "sklearn", "torch", "transformers"],
     "beam_compat": ["apache_beam"],
     "benchmarks/test_made_data*": ["PIL", "sklearn", "transformers"],
+    "benchmarks/test_custom_*": ["apache_beam", "joblib", "pandas", "pyarrow", "sklearn", "torch"],
+    "benchmarks/test_streaming_*": ["apache_beam", "safetensors", "torch", "transformers"],
+    "benchmarks/test_table_*": [
+        *("apache_beam", "joblib", "onnx", "onnxruntime", "pandas", "pyarrow", "sklearn", "tensorflow", "xgboost"),
+    ],
     "benchmarks/test_torch_*": ["PIL", "apache_beam", "safetensors", "sklearn", "torch", "transformers"],
     "cli": ["click", "fsspec", "joblib", "pandas", "pyarrow", "rich", "sklearn"],
     "cli/test_run_images*": ["PIL"],

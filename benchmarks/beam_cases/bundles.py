@@ -29,12 +29,12 @@ import torch
 from apache_beam.ml.inference.base import RunInference as BeamsRunInference
 
 from beam_cases.classifier import VOCABULARY, Classifier, label
-from beam_cases.steps import Steps, pickled_steps
 from harness.contest import Contest, Work
 from harness.measure import ratios
 from harness.result import Result, Settings
 from runinference import Engine
 from runinference.beam import RunInference
+from runinference.benchmarks.engines.bundles import Steps, pickled_steps
 
 _THREADS = 16
 _TOKENS = 16

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,14 +20,22 @@ def made_once(name: str, write: Callable[[Path], object]) -> Path:
     path = cache_folder() / "benchmarks" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+        # Of each thread its own: those of a worker make the same at the same time.
+        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.unfinished")
         try:
             write(unfinished)
-            unfinished.rename(path)
-        except BaseException:
+            _keep(unfinished, path)
+        finally:
             if unfinished.is_dir():
                 shutil.rmtree(unfinished, ignore_errors=True)
             else:
                 unfinished.unlink(missing_ok=True)
-            raise
     return path
+
+
+def _keep(unfinished: Path, path: Path) -> None:
+    try:
+        unfinished.rename(path)
+    except OSError:
+        if not path.exists():  # Else another one was faster.
+            raise

@@ -25,7 +25,7 @@ def read_rows(source: str, most: int, handler: Any) -> list[Any]:
         handler: The handler.
 
     Raises:
-        ConfigurationError: The input has no such format.
+        ConfigurationError: The input is not there, or of no format that is known.
         DataError: It cannot be read, or the handler takes numbers and it holds something else.
     """
     import pyarrow as pa

@@ -31,7 +31,7 @@ def rows_of(settings: Settings, features: int) -> list[Array]:
         features: Width of rows that are made.
 
     Raises:
-        ConfigurationError: The input has no such format.
+        ConfigurationError: The input is not there, or of no format that is known.
         DataError: The input cannot be read.
     """
     if settings.input is None:
@@ -47,7 +47,7 @@ def read_matrix(source: str, most: int) -> Array:
         most: How many rows.
 
     Raises:
-        ConfigurationError: The input has no such format.
+        ConfigurationError: The input is not there, or of no format that is known.
         DataError: It cannot be read, or holds something that is not a number.
     """
     from runinference.errors import DataError

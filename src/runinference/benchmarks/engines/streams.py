@@ -116,11 +116,18 @@ class BundleStream(Stream):
 
     Args:
         transform: The transform.
+        observe: Further metrics.
         end: Called when all is done.
     """
 
-    def __init__(self, transform: Any, end: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        transform: Any,
+        observe: Callable[[], Mapping[str, float | str]] = dict,
+        end: Callable[[], object] | None = None,
+    ) -> None:
         self._transform = transform
+        self._observe = observe
         self._end = end
         self._stack = ExitStack()
         self._waiting: SimpleQueue[tuple[Any, Done] | None] = SimpleQueue()
@@ -175,10 +182,10 @@ class BundleStream(Stream):
         self._running.wait_for_none()
 
     def metrics(self) -> Mapping[str, float | str]:
-        """Those that Beam is told, of all threads."""
+        """Those that Beam is told, of all threads, and further ones."""
         from runinference.benchmarks.engines.bundles import metrics_of
 
-        return metrics_of(self._copies)
+        return {**metrics_of(self._copies), **self._observe()}
 
     def _serve(self, steps: Any) -> None:
         while (item := self._waiting.get()) is not None:
