@@ -6,7 +6,7 @@ PEERS := .venv-peers
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-nightly bench-peers bench-smoke site docs docs-tables clean
+.PHONY: help setup demo demo-beam check test test-core beam-compat bench bench-beam bench-frameworks bench-models bench-nightly bench-peers bench-smoke bench-suite site docs docs-tables clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,13 @@ bench-smoke: $(VENV)/.dev ## Run every benchmark small on all engines, and build
 	mkdir -p build
 	$(BIN)/runinference bench run all --smoke --engine all --store build/smoke.sqlite
 	$(BIN)/runinference report build/smoke.sqlite -o build/smoke-site
+
+# Sizes that take about as long each, on two cores.
+bench-suite: RESULTS ?= build/suite
+bench-suite: $(VENV)/.dev ## Measure every benchmark on all engines in less than an hour, into RESULTS=build/suite
+	@mkdir -p $(RESULTS); failed=0; while read -r name what; do \
+	    $(BIN)/runinference bench run $$what --engine all --store $(RESULTS)/store.sqlite --output $(RESULTS)/$$name.json || failed=1; \
+	done < benchmarks/suite.txt; exit $$failed
 
 # First all, and what is new among them; then larger models with fewer elements, and quick ones with more.
 bench-nightly: STORE ?= benchmarks.sqlite

@@ -92,13 +92,17 @@ def benchmark_flag_table() -> str:
 
 def command_help() -> str:
     """What each command prints for `--help`."""
-    context = _context(app, "runinference", None)
-    parts = [_help_of(context)]
-    for name in app.list_commands(context):
-        command = app.get_command(context, name)
-        assert command is not None
-        parts.append(_help_of(_context(command, name, context)))
-    return "\n".join(parts)
+    return "\n".join(_helps(app, _context(app, "runinference", None)))
+
+
+def _helps(command: click.Command, context: click.Context) -> Iterator[str]:
+    """The help of a command, and of those below it."""
+    yield _help_of(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _helps(inner, _context(inner, name, context))
 
 
 def error_tree() -> str:

@@ -9,6 +9,9 @@ _NEEDS = {
     "beam_compat": ["apache_beam"],
     "benchmarks/test_made_data*": ["PIL", "sklearn", "transformers"],
     "benchmarks/test_custom_*": ["apache_beam", "joblib", "pandas", "pyarrow", "sklearn", "torch"],
+    "benchmarks/test_remote_*": [
+        *("PIL", "apache_beam", "fsspec", "pyarrow", "safetensors", "sklearn", "torch", "transformers"),
+    ],
     "benchmarks/test_streaming_*": ["apache_beam", "safetensors", "torch", "transformers"],
     "benchmarks/test_table_*": [
         *("apache_beam", "joblib", "onnx", "onnxruntime", "pandas", "pyarrow", "sklearn", "tensorflow", "xgboost"),

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +14,16 @@ from typing import Any, Self
 
 from runinference.benchmarks.benchmark import Benchmark
 from runinference.benchmarks.catalog import find_benchmark
+from runinference.benchmarks.engines import PEER
 from runinference.benchmarks.passes import Pass
 from runinference.benchmarks.settings import Settings
+from runinference.benchmarks.workers import runner_elsewhere
 from runinference.errors import ConfigurationError, MissingDependencyError, RunInferenceError
 from runinference.metrics.measurement import package_versions
 from runinference.report.memory import peak_bytes
 
 _FRAMES = 4
+_ON_BEAM = ("beam", PEER)
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,15 @@ class Timed:
 
     Attributes:
         result: The pass.
-        cpu_s: Processor time that it took, over all threads and child processes that have ended.
-        peak_bytes: Most memory of the process up to now; `None` where the system does not tell.
+        cpu_s: Processor time that it took, over all threads and child processes that have ended; `None` where the
+            work was done on other machines.
+        peak_bytes: Most memory of the process up to now; `None` where the system does not tell, or as above.
         device: What the model ran on.
         versions: Versions of the packages that took part.
     """
 
     result: Pass
-    cpu_s: float
+    cpu_s: float | None
     peak_bytes: int | None
     device: str
     versions: dict[str, str]
@@ -116,9 +120,15 @@ def serve(contestant: Contestant, connection: Connection) -> None:
     with _Talk(contestant, connection) as talk:
         benchmark = contestant.make()
         examples = benchmark.examples()
-        talk.send(Ready(len(examples), benchmark.num_bytes(examples), benchmark.flops(examples)))
+        elsewhere = contestant.engine in _ON_BEAM and runner_elsewhere(contestant.settings) is not None
+        # The limit of this machine is not that of others.
+        flops = None if elsewhere else benchmark.flops(examples)
+        talk.send(Ready(len(examples), benchmark.num_bytes(examples), flops))
         while connection.recv():
-            talk.send(_timed(benchmark, contestant.engine, examples))
+            timed = _timed(benchmark, contestant.engine, examples)
+            if elsewhere:
+                timed = replace(timed, cpu_s=None, peak_bytes=None, device=contestant.settings.device)
+            talk.send(timed)
 
 
 def _timed(benchmark: Benchmark, engine: str, examples: Sequence[Any]) -> Timed:

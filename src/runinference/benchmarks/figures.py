@@ -27,7 +27,7 @@ def figures(ready: Ready, timed: Timed, cost: Callable[[float], float | None]) -
         "estimated_cost_per_million": None if estimated is None else _per(estimated * 1e6, result.elements),
         "throughput_after_load": _per(result.elements, after_load),
         "peak_memory_bytes": timed.peak_bytes,
-        "cpu_utilization": _per(timed.cpu_s, result.run_s * cores()),
+        "cpu_utilization": None if timed.cpu_s is None else _per(timed.cpu_s, result.run_s * cores()),
     }
     known = {name: float(value) for name, value in optional.items() if value is not None}
     own = {"JobRuntimeSeconds": result.run_s, "failed_elements": float(result.failed)}

@@ -13,6 +13,7 @@ from runinference.benchmarks.models.bert import BERT, masked_words_flops
 from runinference.benchmarks.models.devices import beams_device
 from runinference.benchmarks.models.pretrained import PretrainedModel
 from runinference.benchmarks.models.tokens import TokenizeMasked, find_tokenizer
+from runinference.benchmarks.workers import check_reach
 from runinference.errors import ConfigurationError
 from runinference.packages import require
 
@@ -21,11 +22,11 @@ class PytorchLanguageModeling(Benchmark):
     """Which word is masked? Sentences through a BERT of transformers, tokenizing included.
 
     The sentences are made of common words, each different, with 5 to 60 tokens, 19 in the mean. `--input` is text
-    files with a sentence on each line; as many are taken as are asked for, or all that are there. The last word but
-    one is masked, which the last but a full stop is.
+    files, or their URL, with a sentence on each line; as many are taken as are asked for, or all that are there. The
+    last word but one is masked, which the last but a full stop is.
 
     Weights are random, with a vocabulary of as many words as BERT's. `--weights` is the state dict of a
-    `BertForMaskedLM` of that size, or a folder with such a model and its tokenizer.
+    `BertForMaskedLM` of that size, a file or URL, or a folder with such a model and its tokenizer.
 
     Beam's handler is set up as in Beam's example for language modeling: one sentence at a time, of which all scores
     are returned; the word is found afterwards. Ours computes the scores of the masked word only. Both tokenize with
@@ -42,7 +43,9 @@ class PytorchLanguageModeling(Benchmark):
 
     def prepare(self) -> None:
         """Makes the weights and the vocabulary."""
-        self._model().arguments()
+        weights, *_ = self._model().arguments()
+        check_reach(self.settings, weights)
+        self._tokenize().load()
         self.examples()
 
     def examples(self) -> Sequence[str]:

@@ -13,6 +13,7 @@ from runinference.benchmarks.models.distilbert import DISTILBERT, MOST_TOKENS, s
 from runinference.benchmarks.models.outputs import best_class
 from runinference.benchmarks.models.pretrained import PretrainedModel
 from runinference.benchmarks.models.tokens import Tokenize, find_tokenizer
+from runinference.benchmarks.workers import check_reach
 from runinference.packages import require
 
 
@@ -20,11 +21,12 @@ class PytorchSentiment(Benchmark):
     """Is a text positive or negative? Texts through a DistilBERT of transformers, tokenizing included.
 
     The texts are sentences of common words, each different, with 5 to 60 tokens, 19 in the mean. `--input` is text
-    files with a text on each line; as many are taken as are asked for, or all that are there. They are cut off after
-    128 tokens.
+    files, or their URL, with a text on each line; as many are taken as are asked for, or all that are there. They are
+    cut off after 128 tokens.
 
     Weights are random, and balanced so that both labels occur. `--weights` is the state dict of a
-    `DistilBertForSequenceClassification` with two labels, or a folder with such a model and its tokenizer.
+    `DistilBertForSequenceClassification` with two labels, a file or URL, or a folder with such a model and its
+    tokenizer.
 
     Beam's handler is set up as in Beam's example for sentiment, in batch mode: each text is filled up to 128 tokens,
     and batches are of the size that Beam finds. Ours pads to the longest of a batch, whose texts are of like length.
@@ -40,8 +42,9 @@ class PytorchSentiment(Benchmark):
 
     def prepare(self) -> None:
         """Makes the weights and the vocabulary."""
-        self._model().arguments()
-        self._tokenize()
+        weights, *_ = self._model().arguments()
+        check_reach(self.settings, weights)
+        self._tokenize().load()
         self.examples()
 
     def examples(self) -> Sequence[str]:

@@ -11,6 +11,7 @@ from runinference.benchmarks.cases.pytorch_sentiment import PytorchSentiment
 from runinference.benchmarks.engines import PEER
 from runinference.benchmarks.open_loop import Level, poisson_arrivals, run_level
 from runinference.benchmarks.passes import Pass, inference_of
+from runinference.benchmarks.workers import runner_elsewhere
 from runinference.errors import ConfigurationError
 from runinference.metrics.measures import Measure
 from runinference.packages import require
@@ -44,6 +45,16 @@ class PytorchSentimentStreaming(PytorchSentiment):
     title = "PyTorch sentiment, streaming"
     default_examples = 500
     smoke_examples = 32
+
+    def prepare(self) -> None:
+        """Makes the weights and the vocabulary.
+
+        Raises:
+            ConfigurationError: The pipelines are to run on other machines.
+        """
+        if runner_elsewhere(self.settings) is not None:
+            raise self._refusal()
+        super().prepare()
 
     def handler(self) -> Any:
         """That of `pytorch-sentiment`, set up for short latencies."""
@@ -97,7 +108,7 @@ class PytorchSentimentStreaming(PytorchSentiment):
         if engine == "embedded":
             return SubmitStream(self.handler())
         if self.settings.pipeline_options:
-            raise ConfigurationError(f"{self.name} measures Beam in this process only; leave out options of pipelines")
+            raise self._refusal()
         base = require("apache_beam.ml.inference.base", "beam", f"run {self.name} on Beam")
         if engine == PEER:
             return BundleStream(base.RunInference(self.beams_handler()))
@@ -110,6 +121,9 @@ class PytorchSentimentStreaming(PytorchSentiment):
 
         end_idle_workers()  # Those of pipelines that ran before.
         return BundleStream(RunInference(self.handler()), measured, end_idle_workers)
+
+    def _refusal(self) -> ConfigurationError:
+        return ConfigurationError(f"{self.name} measures Beam in this process only; leave out options of pipelines")
 
 
 def _capacity(stream: Stream, examples: Sequence[Any]) -> float:
@@ -189,7 +203,7 @@ def _measures() -> tuple[Measure, ...]:
         Measure("unanswered_elements", "elements", "unanswered elements", unanswered),
         Measure(f"batch_size_{at}", "rows", f"batch size {label}", f"Rows of a batch in the mean, {label}.", None),
         Measure("one_batch_latency_ms", "ms", "latency of one batch", batch),
-        Measure(f"p99_over_batch_{at}", "ratio", f"p99 {label} over one batch", ratio),
+        Measure(f"p99_over_batch_{at}", "times", f"p99 {label} over one batch", ratio),
     )
 
 

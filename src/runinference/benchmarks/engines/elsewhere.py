@@ -10,12 +10,14 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from runinference.benchmarks.dataflow import goes_to_dataflow, run_on_dataflow
+from runinference.benchmarks.dataflow.running import run_here
+from runinference.benchmarks.engines.elements import numbered
 from runinference.benchmarks.engines.pipeline_metrics import flat_metrics
 from runinference.benchmarks.passes import Pass
 
 
 def run_elsewhere(options: Sequence[str], examples: Sequence[Any], transform: Any) -> Pass:
-    """One pass. Elements travel with the pipeline; answers stay there.
+    """One pass. Elements travel to the workers; answers stay there.
 
     On Dataflow its run time, throughput and cost are those that the job tells of itself.
 
@@ -31,16 +33,16 @@ def run_elsewhere(options: Sequence[str], examples: Sequence[Any], transform: An
     """
     start = time.perf_counter()
     pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
-    pipeline | beam.Create(list(enumerate(examples))) | transform
     texts: dict[str, str] = {}
     measured: dict[str, float] = {}
     job_id = None
-    if goes_to_dataflow(pipeline):
-        result, figures = run_on_dataflow(pipeline)
-        measured, texts, job_id = figures.values(), figures.texts(), result.job_id()
-    else:
-        result = pipeline.run()
-        result.wait_until_finish()
+    with numbered(pipeline, examples) as elements:
+        elements | transform
+        if goes_to_dataflow(pipeline):
+            result, figures = run_on_dataflow(pipeline)
+            measured, texts, job_id = figures.values(), figures.texts(), result.job_id()
+        else:
+            result = run_here(pipeline, streaming=False)
     run_s = measured.get("JobRuntimeSeconds", time.perf_counter() - start)
     metrics = flat_metrics(result) | measured
     return Pass(

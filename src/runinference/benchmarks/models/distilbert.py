@@ -30,10 +30,9 @@ def balance_distilbert(model: Any) -> None:
     import torch
 
     from runinference.benchmarks.data.sentences import make_sentences
-    from runinference.benchmarks.data.wordpiece import tokenizer_folder
     from runinference.benchmarks.models.tokens import Tokenize
 
-    tokenize = Tokenize(str(tokenizer_folder()), most_tokens=MOST_TOKENS)
+    tokenize = Tokenize(None, most_tokens=MOST_TOKENS)
     rows = [tokenize(sentence) for sentence in make_sentences(_SENTENCES)]
     scores = [model(**{name: tensor[None] for name, tensor in row.items()}).logits[0] for row in rows]
     model.classifier.bias -= torch.stack(scores).mean(0)

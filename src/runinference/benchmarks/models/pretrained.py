@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from runinference.benchmarks.data.made import made_once
+from runinference.benchmarks.data.weights import kind_of_url, own_weights
 from runinference.benchmarks.settings import Settings
 from runinference.errors import ConfigurationError, closest
+from runinference.jobs.paths import is_url
 from runinference.packages import require
 
 
@@ -49,7 +51,7 @@ class PretrainedModel:
         self._settings = settings
 
     def arguments(self) -> tuple[str, type, dict[str, Any]]:
-        """What a handler is given: the path of the weights, the class of the model, and its arguments.
+        """What a handler is given: the path or URL of the weights, the class of the model, and its arguments.
 
         Raises:
             ConfigurationError: There is no such model, or its weights are not there or of another kind.
@@ -64,18 +66,20 @@ class PretrainedModel:
         """
         weights = self._weights()
         config = self._class(self._architecture.config)
-        if weights is not None and weights.is_dir():
+        if isinstance(weights, Path) and weights.is_dir():
             return config.from_pretrained(weights)
         return config(**self._differences())
 
-    def state_dict(self) -> Path:
-        """The file with the weights, as `torch.save` writes them; made where it is not there.
+    def state_dict(self) -> Path | str:
+        """The file with the weights, as `torch.save` writes them, or its URL; made where it is not there.
 
         Raises:
             ConfigurationError: There is no such model, or its weights are not there or of another kind.
         """
         weights = self._weights()
         self._differences()
+        if isinstance(weights, str):
+            return weights
         if weights is None:
             name, make = self._settings.model, self._random
         elif weights.is_dir():
@@ -95,16 +99,27 @@ class PretrainedModel:
             )
         return models[model]
 
-    def _weights(self) -> Path | None:
-        """Where the user's weights are; `None` for random ones."""
-        if self._settings.weights is None:
+    def _weights(self) -> Path | str | None:
+        """Where the user's weights are, a path or a URL; `None` for random ones."""
+        place = own_weights(self._settings)
+        if place is None:
             return None
-        path = Path(self._settings.weights).expanduser()
-        if not path.exists():
-            raise ConfigurationError(f"There are no weights at {str(path)!r}; name a file or folder that is there")
+        if is_url(place):
+            self._check_url(place)
+            return place
+        path = Path(place)
         if path.is_dir():
             self._check_folder(path)
         return path
+
+    def _check_url(self, url: str) -> None:
+        safetensors = url.endswith(".safetensors")
+        if safetensors or kind_of_url(url) == "directory":
+            raise ConfigurationError(
+                f"{url!r} is a {'file of safetensors' if safetensors else 'folder'}, which not every engine reads from "
+                f"a URL. Give the URL of a state dict of {self._architecture.model}, saved by "
+                "torch.save(model.state_dict(), …)"
+            )
 
     def _check_folder(self, folder: Path) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 from runinference.benchmarks.data.wordpiece import tokenizer_folder
 from runinference.benchmarks.settings import Settings
 from runinference.errors import ConfigurationError
+from runinference.jobs.paths import is_url, normal_path
 from runinference.packages import require
 
 _FILES = ("tokenizer.json", "vocab.txt")
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,12 @@ class Tokenize:
     """Text to `input_ids` and `attention_mask`. It can be pickled; the vocabulary is read where it is used.
 
     Attributes:
-        folder: Where the tokenizer is.
+        folder: Where the tokenizer is; `None` for the one whose vocabulary is made, which any machine can make.
         most_tokens: Where longer texts are cut off; `None` leaves them as they are.
         padded: Fill shorter ones up to `most_tokens`.
     """
 
-    folder: str
+    folder: str | None
     most_tokens: int | None = None
     padded: bool = False
 
@@ -34,6 +37,10 @@ class Tokenize:
         """The tensors of one text, of shape (tokens,)."""
         encoded = _load(self)(text, return_tensors="pt", **self.arguments())
         return {name: tensor[0] for name, tensor in encoded.items()}
+
+    def load(self) -> None:
+        """Reads the vocabulary, so that it is there."""
+        _load(self)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many tokens texts have, padding left out."""
@@ -78,24 +85,31 @@ def mask_word(text: str, mask: str) -> str:
     return " ".join([*others[:-1], mask, last])
 
 
-def find_tokenizer(settings: Settings) -> str:
-    """The folder of the tokenizer: that with the user's model, or else one with a vocabulary that is made.
+def find_tokenizer(settings: Settings) -> str | None:
+    """The folder of the tokenizer with the user's model; `None` for the one whose vocabulary is made.
 
     Raises:
         ConfigurationError: The user's folder has none.
     """
-    folder = Path(settings.weights).expanduser() if settings.weights else None
-    if folder is None or not folder.is_dir():
-        return str(tokenizer_folder())
+    place = None if settings.weights is None else normal_path(settings.weights)
+    if place is None or is_url(place) or not Path(place).is_dir():
+        return None
+    folder = Path(place)
     if not any((folder / name).exists() for name in _FILES):
         raise ConfigurationError(f"{str(folder)!r} has no tokenizer: neither {' nor '.join(_FILES)} is there")
     return str(folder)
 
 
-@functools.cache
 def _load(tokenize: Tokenize) -> Any:
+    with _LOADING:  # The threads of a worker come at the same time.
+        return _loaded(tokenize)
+
+
+@functools.cache
+def _loaded(tokenize: Tokenize) -> Any:
     transformers = require("transformers", "huggingface", "tokenize text")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenize.folder, local_files_only=True)
+    folder = tokenizer_folder() if tokenize.folder is None else tokenize.folder
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     # Its first call sets how it pads and cuts off, which must not happen in two threads at the same time.
     tokenizer("", **tokenize.arguments())
     return tokenizer
