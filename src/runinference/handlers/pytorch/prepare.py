@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from runinference.handlers.pytorch.collate import Limits
+from runinference.handlers.pytorch.linear import use_onednn
 from runinference.handlers.pytorch.options import TorchSettings
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ def make_ready(module: torch.nn.Module, device: torch.device, settings: TorchSet
     module = module.to(device)
     if settings.channels_last:
         module = module.to(memory_format=torch.channels_last)
+    if device.type == "cpu" and settings.precision == "fp32" and not settings.compile:
+        use_onednn(module, settings.onednn_linear)
     prepare = getattr(settings.output_fn, "prepare", None)
     if prepare is not None:
         prepare(module)
