@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,10 +73,11 @@ def metric_table() -> str:
     return "\n".join(parts)
 
 
-def measured_table() -> str:
-    """The last results of the benchmarks, beside Beam's."""
+def measured_table(names: str = "") -> str:
+    """The last results of the benchmarks whose names begin like this, beside Beam's."""
     folder = max((ROOT / "benchmarks" / "results").glob("suite-*"))
-    runs = [run for path in sorted(folder.glob("*.json")) for run in read_runs(path)]
+    results = [run for path in sorted(folder.glob("*.json")) for run in read_runs(path)]
+    runs = [run for run in results if run.info.name.startswith(names)]
     return f"{results_table(runs)}\n{machine_line(runs)}. Every sample is in `{folder.relative_to(ROOT).as_posix()}`.\n"
 
 
@@ -118,6 +120,7 @@ PARTS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "commands": command_help,
         "errors": error_tree,
         "measured": measured_table,
+        "measured-pytorch": partial(measured_table, "pytorch-"),
         "measures": measure_table,
         "metrics": metric_table,
         "options": options_table,

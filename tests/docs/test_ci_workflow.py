@@ -56,9 +56,10 @@ def test_the_scripts_and_targets_that_it_runs_are_there(steps: list[dict[str, An
     assert {"check", "test"} <= made <= {target for rule in rules for target in rule.split()}
 
 
-def test_pictures_are_kept_from_where_the_tests_of_the_report_leave_them(steps: list[dict[str, Any]]) -> None:
-    (kept,) = [step for step in steps if "upload-artifact" in step.get("uses", "")]
-    assert kept["if"] == "always()"
-    folder, _, name = kept["with"]["path"].partition("/")
+def test_pictures_and_the_site_are_kept_from_where_tests_and_benchmarks_leave_them(steps: list[dict[str, Any]]) -> None:
+    kept = {step["with"]["name"]: step for step in steps if "upload-artifact" in step.get("uses", "")}
+    assert {step["if"] for step in kept.values()} == {"always()"}
+    folder, _, name = kept["screenshots"]["with"]["path"].partition("/")
     source = (ROOT / "tests" / "report" / "test_in_browser.py").read_text("utf-8")
     assert f'ROOT / "{folder}" / "{name}"' in source
+    assert f"-o {kept['performance-site']['with']['path']}\n" in (ROOT / "Makefile").read_text("utf-8")
