@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
+from runinference.benchmarks.cost import format_money
 from runinference.benchmarks.engines import PEER
 from runinference.metrics.snapshot import human
 
@@ -46,7 +47,7 @@ def _row(run: Run) -> tuple[str, ...]:
         _shown(run, _LATENCY, "µs"),
         _shown(run, _LOAD, "ms"),
         _shown(run, "peak_memory_bytes", "bytes"),
-        "–" if cost is None else f"${cost:,.3g}",
+        "–" if cost is None else f"${format_money(cost)}",
     )
 
 

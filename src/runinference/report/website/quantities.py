@@ -22,8 +22,7 @@ SPEED_UP: Final = Measure(
     "times",
     "speed against Beam's RunInference",
     "The run time of Beam's own RunInference (the engine beam-original), divided by that of this engine, both from "
-    "runs that took turns: the ratio of the medians, with the smallest and the largest ratio of one round. It is not "
-    "stored.",
+    "runs that took turns: the median over the rounds, with the smallest and the largest. It is not stored.",
     "higher",
 )
 AT_LOAD: Final = re.compile(r"(?P<what>.+)_at_(?P<load>\d+(?:\.\d+)?)_percent")
@@ -179,9 +178,8 @@ def _speed_up(run: Run, peer: Run | None) -> Measured | None:
     ours, theirs = samples(run, RUN_TIME), samples(peer, RUN_TIME)
     if not ours or not theirs or min(*ours, *theirs) <= 0:
         return None
-    value = median(theirs) / median(ours)
     rounds = [b / a for a, b in zip(ours, theirs, strict=False)]
-    return Measured(value, min(value, *rounds), max(value, *rounds))
+    return Measured(median(rounds), min(rounds), max(rounds))
 
 
 def _there(section: Section, metric: str) -> bool:

@@ -61,12 +61,17 @@ def amount(value: float, unit: str) -> str:
     if unit == "times":
         return f"{value:.2f}×" if value < 10 else f"{value:.1f}×"
     if unit == "USD":
-        return f"${value:,.2f}" if value >= 100 else f"${value:.3g}"
+        return _money(value)
     if unit == "bytes/s":
         return f"{human(value, 'bytes')}/s"
     if unit in _SECONDS and 0 < value * _SECONDS[unit] < _SECONDS_SHOWN_S:
         return _duration(value * _SECONDS[unit])
     return human(value, unit).strip()
+
+
+def _money(value: float) -> str:
+    """At least cents, and three digits of what is less than that."""
+    return f"${value:,.{max(2, 2 - math.floor(math.log10(value))) if value > 0 else 2}f}"
 
 
 def _duration(seconds: float) -> str:
