@@ -88,7 +88,17 @@ def test_what_cannot_be_run_is_refused_with_what_to_do(run, folder, mine, argume
     done = run("bench", "run", *arguments, *mine)
     assert done.returncode == 2
     assert message in done.stderr
+    assert "Published" not in done.stdout
     assert not (folder / "benchmarks.sqlite").exists()
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_made(run, folder, mine):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    done = run("bench", "run", "word-count", *mine, "--device", "GPU")
+    assert done.returncode == 2
+    assert "There is no GPU here that PyTorch can use" in done.stderr
 
 
 def test_a_benchmark_that_fails_is_an_error_of_its_own_and_the_others_are_run(run, folder, mine):

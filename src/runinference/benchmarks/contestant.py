@@ -20,6 +20,7 @@ from runinference.benchmarks.settings import Settings
 from runinference.benchmarks.workers import runner_elsewhere
 from runinference.errors import ConfigurationError, MissingDependencyError, RunInferenceError
 from runinference.metrics.measurement import package_versions
+from runinference.packages import require
 from runinference.report.memory import peak_bytes
 
 _FRAMES = 4
@@ -102,6 +103,7 @@ class Trouble:
 def prepare(contestant: Contestant, connection: Connection) -> None:
     """Makes the data and weights; sends `None` when they are there."""
     with _Talk(contestant, connection) as talk:
+        _check_device(contestant.settings)
         contestant.make().prepare()
         talk.send(None)
 
@@ -137,6 +139,14 @@ def _timed(benchmark: Benchmark, engine: str, examples: Sequence[Any]) -> Timed:
     after = os.times()
     cpu_s = sum(after[:4]) - sum(before[:4])
     return Timed(result, cpu_s, peak_bytes(), _device(benchmark.settings.device), package_versions())
+
+
+def _check_device(settings: Settings) -> None:
+    if settings.device != "cuda" or runner_elsewhere(settings) is not None:
+        return
+    torch = require("torch", "torch", "run a benchmark on a GPU")
+    if not torch.cuda.is_available():
+        raise ConfigurationError("There is no GPU here that PyTorch can use, so --device cuda cannot work")
 
 
 def _device(asked: str) -> str:

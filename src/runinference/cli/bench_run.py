@@ -144,7 +144,7 @@ def _print(outcome: Outcome, *, quiet: bool) -> None:
 def _print_places(deliveries: Sequence[Any], options: dict[str, Any]) -> None:
     from runinference.cli.run import what_became
 
-    if options["quiet"]:
+    if options["quiet"] or not any(delivery.written or delivery.kept or delivery.lost for delivery in deliveries):
         return
     for delivery in deliveries:
         click.echo(f"Published    {what_became(delivery)}")
