@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from runinference.cli.bench_compare import compare
+from runinference.cli.app import app
 from tests.benchmarks.synthetic_runs import made_run, write_json, write_store
 
 FAST, SLOW = [61.3, 61.0, 61.5], [70.3, 70.0, 70.5]
@@ -41,7 +41,7 @@ def store(two_nights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(compare, arguments)
+    return CliRunner().invoke(app, ["bench", "compare", *arguments])
 
 
 def test_what_got_slower_is_marked_and_ends_with_1(store: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_terminal_shows_what_is_worse_in_red(store: Path, monkeypatch: pytest.
     with os.fdopen(inside, "w") as terminal:
         monkeypatch.setattr("sys.stdout", terminal)
         with pytest.raises(SystemExit) as ended:
-            compare(["benchmarks.sqlite@aaaa", "benchmarks.sqlite@bbbb"])
+            app(["bench", "compare", "benchmarks.sqlite@aaaa", "benchmarks.sqlite@bbbb"])
         terminal.flush()
         shown = os.read(outside, 100_000).decode()
     os.close(outside)

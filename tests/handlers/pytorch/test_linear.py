@@ -47,6 +47,17 @@ def test_outputs_are_the_same_for_inputs_of_every_form(rows, bias):
         torch.testing.assert_close(by_onednn(plain)(rows), plain(rows), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, FEATURES + 1), (FEATURES - 1,), ()])
+def test_what_does_not_fit_is_the_error_of_a_linear_layer(shape):
+    rows, plain = torch.rand(shape), layer()
+    with torch.inference_mode():
+        with pytest.raises(Exception) as expected:  # noqa: PT011
+            plain(rows)
+        with pytest.raises(type(expected.value)) as raised:
+            by_onednn(plain)(rows)
+    assert str(raised.value) == str(expected.value)
+
+
 def test_gradients_and_other_types_are_as_always():
     plain, module = layer(), by_onednn(layer())
     rows = torch.rand(3, FEATURES, requires_grad=True)

@@ -24,7 +24,9 @@ class OneDnnLinear(torch.nn.Linear):  # type: ignore[misc]
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
         """The product, of shape (…, out_features)."""
-        if torch.is_grad_enabled() or input.dtype is not torch.float32 or not input.numel():
+        # What it cannot compute, and what is wrong, is as always; so are the errors.
+        plain = torch.is_grad_enabled() or input.dtype is not torch.float32 or not input.numel()
+        if plain or input.shape[-1:] != (self.in_features,):
             return super().forward(input)
         return _product(input, self.weight, self.bias)
 
