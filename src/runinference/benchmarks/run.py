@@ -129,7 +129,7 @@ class _Processes:
         self._peak: ContestantProcess | None = None
 
     def prepare(self) -> None:
-        # Its timeout is none: data is made once, and may take long.
+        # Without a timeout: data is made once, which may take long.
         with ContestantProcess(prepare, self._contestant("prepare")) as process:
             process.wait()
 
