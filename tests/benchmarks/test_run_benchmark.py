@@ -30,7 +30,7 @@ class Lengths(Benchmark):
 
     name = "lengths"
     title = "Lengths of texts"
-    models = ("characters", "words", "broken", "missing-file", "empty", "dies", "hangs", "differs", "shorter")
+    models = ("characters", "words", "broken", "missing-file", "empty", "dies", "hangs", "differs", "shorter", "bad")
     engines = ("embedded", "loop")
     default_examples = 100
 
@@ -76,6 +76,11 @@ class Handler(ModelHandler):
     def load_model(self):
         if self.kind == "broken":
             raise OSError("the weights are damaged")
+        if self.kind == "bad":
+            from runinference.errors import RowError
+            def refuse(text):
+                raise RowError("no text at all")
+            return refuse
         return len
 
     def run_inference(self, batch, model, inference_args=None):
@@ -185,6 +190,7 @@ def test_runs_are_there_from_the_start_and_say_that_they_are_running(folder):
             BenchmarkError,
             "loop gave other answers than embedded for 7 of 10 elements, first for element 3: 7",
         ),
+        ("bad", BenchmarkError, "all 10 elements failed, so there is no speed"),
         ("shorter", BenchmarkError, "loop gave 9 answers and embedded 10"),
     ],
 )

@@ -30,8 +30,7 @@ class Benchmark(ABC):
         title: What people call it.
         models: The models that it can run, the default first. One called `tiny` is for trying it out in seconds.
         engines: The engines that it can run on, the default ones.
-        packages: Distributions whose versions matter, such as `torch`.
-        extras: Extras of this package that it needs, such as `torch`.
+        extras: Extras of this package that it needs, such as `torch`; they are listed.
         default_examples: How many elements, where the user does not say.
         smoke_examples: How many elements show that it works, with the first or the `tiny` model.
         equal: The share of the answers that must be the same on all engines.
@@ -44,7 +43,6 @@ class Benchmark(ABC):
     title: ClassVar[str]
     models: ClassVar[Sequence[str]] = ("default",)
     engines: ClassVar[Sequence[str]] = ("embedded", "beam", "beam-original")
-    packages: ClassVar[Sequence[str]] = ()
     extras: ClassVar[Sequence[str]] = ()
     default_examples: ClassVar[int] = 50_000
     smoke_examples: ClassVar[int] = 64

@@ -72,6 +72,7 @@ class _Entry:
     info: RunInfo
     process: ContestantProcess
     ready: Ready
+    answers_equal: float | None = None
     timed: list[tuple[float, Timed]] = field(default_factory=list)
     measured: list[dict[str, float]] = field(default_factory=list)
 
@@ -180,10 +181,13 @@ def _warm_up(request: Request, entries: Sequence[_Entry], watcher: Watcher) -> N
     answers: list[np.ndarray[Any, Any]] = []
     for entry in entries:
         watcher.doing(f"warming up {entry.engine}")
-        answers.append(np.array(entry.make_pass(watcher).result.answers, dtype=object))
-        share = _compare(request, entries[0].engine, entry.engine, answers[0], answers[-1])
-        if share is not None:
-            entry.info = replace(entry.info, options={**entry.info.options, "answers_equal": share})
+        result = entry.make_pass(watcher).result
+        if result.failed and not result.elements:
+            raise BenchmarkError(
+                f"{entry.engine}: all {result.failed:,} elements failed, so there is no speed to measure"
+            )
+        answers.append(np.array(result.answers, dtype=object))
+        entry.answers_equal = _compare(request, entries[0].engine, entry.engine, answers[0], answers[-1])
 
 
 def _compare(
@@ -222,8 +226,8 @@ def _rounds(
             timed = entry.make_pass(watcher)
             when = time.time()
             measured = figures(entry.ready, timed, request.cost)
-            if "answers_equal" in entry.info.options:
-                measured["answers_equal"] = float(entry.info.options["answers_equal"])
+            if entry.answers_equal is not None:
+                measured["answers_equal"] = entry.answers_equal
             entry.timed.append((when, timed))
             entry.measured.append(measured)
             publish(Measurement(entry.info, when, measured, timed.result.texts))

@@ -25,6 +25,8 @@ def list_benchmarks(cases: tuple[str, ...]) -> None:
         click.echo(f"{name}\n  {benchmark.title}")
         click.echo(f"  models   {', '.join(benchmark.models)}")
         click.echo(f"  engines  {', '.join(benchmark.engines)}")
+        if benchmark.extras:
+            click.echo(f"  needs    runinference[{','.join(benchmark.extras)}]")
         if benchmark.missing is not None:
             click.echo(f"  cannot run yet: {benchmark.missing}")
 

@@ -32,7 +32,7 @@ def table(outcome: Outcome) -> str:
         for row in [_HEAD, *rows]
     ]
     what = f"{outcome.request.benchmark.title}, {settings.model}: {settings.examples:,} elements on {settings.device}"
-    return "\n".join([what, *(line.rstrip() for line in lines), *_ratios(outcome.runs), *_shares(outcome.runs), ""])
+    return "\n".join([what, *(line.rstrip() for line in lines), *_ratios(outcome.runs), *_ends(outcome.runs), ""])
 
 
 def _row(run: Run) -> tuple[str, ...]:
@@ -77,7 +77,11 @@ def _ratios(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _shares(runs: Sequence[Run]) -> list[str]:
+def _ends(runs: Sequence[Run]) -> list[str]:
+    """What else should be known: elements that failed, and how near to the device's limit each engine is."""
     shares = [(run.info.engine, share) for run in runs if (share := run.value("peak_share")) is not None]
     told = ", ".join(f"{engine} {100 * share:.2g} %" for engine, share in shares)
-    return [f"Of the device's limit: {told}"] if told else []
+    failed = [
+        f"{run.info.engine} set {count:,.0f} elements aside" for run in runs if (count := run.value("failed_elements"))
+    ]
+    return [*failed, *([f"Of the device's limit: {told}"] if told else [])]

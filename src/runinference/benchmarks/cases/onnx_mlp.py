@@ -35,7 +35,6 @@ class OnnxMlp(Benchmark):
     name = "onnx-mlp"
     title = "Perceptron, ONNX"
     models = tuple(_WIDTHS)
-    packages = ("onnxruntime",)
     extras = ("onnx",)
     default_examples = 100_000
     equal = 0.9999  # Two classes may be as likely as each other up to rounding.

@@ -36,7 +36,6 @@ class PytorchImageClassification(Benchmark):
     name = "pytorch-image-classification"
     title = "PyTorch image classification"
     models = tuple(RESNET.models)
-    packages = ("torch", "transformers", "pillow")
     extras = ("huggingface", "images", "sklearn")
     # Random weights leave calls so close that the order of additions decides some.
     equal = 0.999

@@ -36,7 +36,6 @@ class PytorchLanguageModeling(Benchmark):
     name = "pytorch-language-modeling"
     title = "PyTorch language modeling"
     models = tuple(BERT.models)
-    packages = ("torch", "transformers", "tokenizers")
     extras = ("huggingface",)
     # Random weights leave calls so close that the order of additions decides some.
     equal = 0.999

@@ -35,7 +35,6 @@ class PytorchSentiment(Benchmark):
     name = "pytorch-sentiment"
     title = "PyTorch sentiment"
     models = tuple(DISTILBERT.models)
-    packages = ("torch", "transformers", "tokenizers")
     extras = ("huggingface",)
     # Random weights leave calls so close that the order of additions decides some.
     equal = 0.999

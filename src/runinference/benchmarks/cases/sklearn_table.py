@@ -32,7 +32,6 @@ class SklearnTable(Benchmark):
     name = "sklearn-table"
     title = "Table, scikit-learn"
     models = ("logistic-regression", "random-forest")
-    packages = ("scikit-learn",)
     extras = ("sklearn",)
     default_examples = 1_000_000
     equal = 0.9999  # A row may be on the border of both classes up to rounding.

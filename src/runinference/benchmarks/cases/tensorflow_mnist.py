@@ -37,7 +37,6 @@ class TensorflowMnist(Benchmark):
     name = "tensorflow-mnist"
     title = "Digits, TensorFlow"
     models = ("cnn",)
-    packages = ("tensorflow", "keras")
     extras = ("tensorflow",)
     default_examples = 50_000
     equal = 0.9999  # Two digits may be as likely as each other up to rounding.

@@ -18,7 +18,6 @@ class VllmGemmaBatch(Benchmark):
     name = "vllm-gemma-batch"
     title = "vLLM Gemma 2B"
     models = ("gemma-2b-it",)
-    packages = ("vllm",)
     missing = "it follows with the handler for vLLM"
 
     def prepare(self) -> None:

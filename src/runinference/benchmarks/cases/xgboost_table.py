@@ -35,7 +35,6 @@ class XGBoostTable(Benchmark):
     name = "xgboost-table"
     title = "Table, XGBoost"
     models = ("trees",)
-    packages = ("xgboost",)
     extras = ("xgboost", "sklearn")
     default_examples = 20_000
 
