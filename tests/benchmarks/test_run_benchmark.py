@@ -30,8 +30,10 @@ class Lengths(Benchmark):
 
     name = "lengths"
     title = "Lengths of texts"
-    models = ("characters", "words", "broken", "missing-file", "empty", "dies", "hangs", "differs", "shorter", "bad")
+    models = ("characters", "words", "broken", "missing-file", "lacks", "empty", "dies", "hangs", "differs", "shorter")
+    models += ("bad",)
     engines = ("embedded", "loop")
+    extras = ("torch",)
     default_examples = 100
 
     def prepare(self):
@@ -40,6 +42,8 @@ class Lengths(Benchmark):
     def examples(self):
         if self.settings.model == "empty":
             return []
+        if self.settings.model == "lacks":
+            import no_such_package
         if self.settings.model == "missing-file":
             from runinference import ConfigurationError
             raise ConfigurationError("there is no file nowhere.txt")
@@ -182,6 +186,11 @@ def test_runs_are_there_from_the_start_and_say_that_they_are_running(folder):
     ("model", "error", "message"),
     [
         ("missing-file", ConfigurationError, "there is no file nowhere.txt"),
+        (
+            "lacks",
+            ConfigurationError,
+            r"'no_such_package'. Install what it needs: pip install \"runinference\[torch\]\"",
+        ),
         ("empty", ConfigurationError, "lengths: there are no elements"),
         ("broken", BenchmarkError, "the weights are damaged"),
         ("dies", BenchmarkError, r"loop: the process ended with exit code 9.*\nthe last words"),

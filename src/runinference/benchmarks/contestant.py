@@ -160,6 +160,7 @@ class _Talk:
     """What is said to the parent: values, or what went wrong; what frameworks say goes into a file."""
 
     def __init__(self, contestant: Contestant, connection: Connection) -> None:
+        self._contestant = contestant
         self._log = Path(contestant.log)
         self._connection = connection
 
@@ -178,12 +179,16 @@ class _Talk:
         if error is None or isinstance(error, EOFError):  # The parent has gone.
             return isinstance(error, EOFError)
         if isinstance(error, Exception):
-            self._connection.send(_trouble(error))
+            self._connection.send(_trouble(error, self._contestant))
             return True
         return False
 
 
-def _trouble(error: Exception) -> Trouble:
+def _trouble(error: Exception, contestant: Contestant) -> Trouble:
+    if isinstance(error, ModuleNotFoundError) and not isinstance(error, RunInferenceError):
+        extras = find_benchmark(contestant.benchmark, contestant.folders).extras
+        if extras:
+            return Trouble(f'{error}. Install what it needs: pip install "runinference[{",".join(extras)}]"', True)
     if isinstance(error, RunInferenceError):
         return Trouble(str(error), isinstance(error, (ConfigurationError, MissingDependencyError)))
     lines = traceback.format_tb(error.__traceback__, limit=-_FRAMES)
